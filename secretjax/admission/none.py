@@ -1,0 +1,26 @@
+"""No rule: everybody gets pages until there are none."""
+
+from dataclasses import dataclass
+
+import jax.numpy as jnp
+
+from secretjax.admission.base import Admission
+
+
+@dataclass(frozen=True)
+class Nobody(Admission):
+    """Every mmap succeeds; who comes too late is refused at the fault.
+
+    Not modelled: nothing, it is the absence of a rule.
+    """
+
+    name = "none"
+    label = "no admission"
+    source = "v16 of memfd_secret, 21 Jan 2021, before any limit"
+    slot = 0
+
+    def allowed(self, *, pages, held, reserved, total):
+        return jnp.ones_like(pages) == 1
+
+
+ADMISSION = Nobody

@@ -1,0 +1,263 @@
+"""The command line. Everything heavy is imported by the command that needs it, so that
+`--help` answers at once; bad input ends in one sentence and exit 2.
+"""
+
+import os
+import sys
+from collections.abc import Callable, Iterable
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from typer.exceptions import TyperException
+
+from secretjax.errors import UserError, suggestion
+
+app = typer.Typer(
+    name="secretjax",
+    help="How should Linux back memory that is removed from the kernel's direct map?",
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+RunFolder = Annotated[
+    Path, typer.Argument(help="A run folder, or a folder of them (the newest is taken).")
+]
+CaseFile = Annotated[Path, typer.Argument(metavar="CASE.npz", help="A case file.")]
+
+INTERRUPTED = 130  # what typer makes of Ctrl-C
+
+
+class Kind(StrEnum):
+    """What `secretjax list` can list."""
+
+    PROPOSALS = "proposals"
+    ADMISSIONS = "admissions"
+    WORKLOADS = "workloads"
+    METRICS = "metrics"
+    FIGURES = "figures"
+    NOTEBOOKS = "notebooks"
+
+
+def _version(wanted: bool) -> bool:
+    if wanted:
+        from secretjax import __version__
+
+        print(f"secretjax {__version__}")
+        raise typer.Exit()
+    return wanted
+
+
+@app.callback()
+def _options(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")
+    ] = False,
+) -> None:
+    pass
+
+
+@app.command()
+def run(
+    params: Annotated[Path, typer.Argument(metavar="PARAMS.yaml", help="The study to run.")],
+    overrides: Annotated[
+        list[str], typer.Option("--set", metavar="KEY=VALUE", help="Overrides one parameter.")
+    ] = [],  # noqa: B006  typer copies it
+    jobs: Annotated[int, typer.Option(min=1, help="Notebooks and points run at once.")] = 2,
+    results: Annotated[Path, typer.Option(help="Where run folders are kept.")] = Path("results"),
+    site: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="Publish there afterwards.")
+    ] = None,
+) -> None:
+    """Run a study through its notebooks; resumes.
+
+    Points and notebooks that are done already are kept, a stopped run goes on where it was.
+    The last line printed is the run folder.
+
+    Example: secretjax run params/default.yaml --set states=64 --jobs 2
+    """
+    from secretjax.study import sweep
+
+    folder = sweep.run(params, overrides, jobs, results)
+    if site is not None:
+        _publish(folder, site)
+    print(folder)
+
+
+@app.command()
+def replay(
+    case: CaseFile,
+    out: Annotated[Path, typer.Option(metavar="OUT.npz", help="The answer.")],
+) -> None:
+    """Replay a kernel's requests.
+
+    Answers with the pfn of every request and the free lists at the snapshots.
+
+    Example: secretjax replay a_512_s1.npz --out replayed.npz
+    """
+    from secretjax import predict
+
+    predict.replay_file(case, out)
+
+
+@app.command()
+def predict(
+    case: CaseFile,
+    out: Annotated[Path, typer.Option(metavar="OUT.json", help="The answer.")],
+    proposal: Annotated[
+        str | None,
+        typer.Option(metavar="NAME", help="Instead of what the captured kernel ran."),
+    ] = None,
+    states: Annotated[int, typer.Option(min=1, help="Simulations of the same start.")] = 64,
+    seed: Annotated[int, typer.Option(min=0, help="State i uses (seed, i).")] = 1,
+) -> None:
+    """Predict what a case's demands will do.
+
+    Example: secretjax predict b_512_s1.npz --states 64 --seed 1 --out predicted.json
+    """
+    from secretjax import predict as prediction
+
+    prediction.predict_file(case, out, proposal, states, seed)
+
+
+@app.command("list")
+def list_(kind: Annotated[Kind, typer.Argument(help="What to list.")]) -> None:
+    """List proposals, figures and so on.
+
+    Example: secretjax list proposals
+    """
+    entries = _entries(kind)
+    width = max((len(name) for name, _ in entries), default=0)
+    for name, line in entries:
+        print(f"{name:<{width}}  {line}".rstrip())
+
+
+@app.command()
+def lab(
+    notebooks: Annotated[Path, typer.Argument(help="The notebooks' folder.")] = Path("notebooks"),
+    port: Annotated[int, typer.Option(min=1, max=65535, help="The next free one is taken.")] = 8888,
+    browser: Annotated[bool, typer.Option(help="Open a browser.")] = True,
+) -> None:
+    """Open JupyterLab on the notebooks.
+
+    It listens on 127.0.0.1 only and asks for a token, which is in the address it prints.
+
+    Example: secretjax lab --no-browser --port 8890
+    """
+    if not notebooks.is_dir():
+        raise UserError(
+            f"{notebooks}: no such folder, but the notebooks are expected there; "
+            "run this in the repository's root or name the folder"
+        )
+    from secretjax.show import lab as server
+
+    server.serve(notebooks, port=port, browser=browser)
+
+
+@app.command()
+def publish(
+    results: RunFolder = Path("results"),
+    site: Annotated[Path, typer.Option(metavar="DIR", help="The site's folder.")] = Path("site"),
+) -> None:
+    """Build the site of a finished run.
+
+    The site is static, and opening it asks nothing from the network.
+
+    Example: secretjax publish results/default --site site
+    """
+    _publish(results, site)
+
+
+@app.command()
+def bench(
+    seconds: Annotated[float, typer.Option(min=0.1, help="Measured time, about.")] = 10.0,
+) -> None:
+    """Measure exact events a second.
+
+    An event is one block allocated or freed, exactly as the kernel would.
+
+    Example: secretjax bench --seconds 10
+    """
+    from secretjax import bench as measured
+
+    measured.report(seconds)
+
+
+def _publish(results: Path, out: Path) -> None:
+    from secretjax.show import site
+
+    site.publish(results, out)
+    print(f"site: {out / 'index.html'}", file=sys.stderr)
+
+
+def _entries(kind: Kind) -> list[tuple[str, str]]:
+    if kind is Kind.NOTEBOOKS:
+        from secretjax.show import site
+
+        files = sorted(Path("notebooks").glob("*.ipynb"))
+        return [(file.stem, site.notebook_title(file)) for file in files]
+    from secretjax.show import catalogue
+
+    return [(entry.name, entry.line) for entry in catalogue.entries(kind.value)]
+
+
+def _sentence(error: Exception) -> str:
+    """One line, whatever the error's text looks like."""
+    if isinstance(error, OSError) and error.strerror:
+        where = f"{error.filename}: " if error.filename else ""
+        return f"{where}{error.strerror.lower()}"
+    return " ".join(str(error).split()) or type(error).__name__
+
+
+def _usage(error: TyperException) -> str:
+    """The library's complaint as one sentence that names the command and its help."""
+    context = getattr(error, "ctx", None)
+    command = context.command_path if context else "secretjax"
+    text = error.format_message().rstrip(".").replace("Value error, ", "")
+    name = getattr(error, "option_name", None)
+    if name and context:
+        known = {o for p in context.command.get_params(context) for o in p.opts if o[:2] == "--"}
+        text = f"no such option '{name}': {suggestion(name, known)}"
+    elif text.startswith("No such command") and context:
+        found = text.split("'")[1]
+        text = f"no such command '{found}': {suggestion(found, _commands())}"
+    return f"{command}: {text[:1].lower()}{text[1:]} (see {command} --help)"
+
+
+def _commands() -> Iterable[str]:
+    return [command.name or _name(command.callback) for command in app.registered_commands]
+
+
+def _name(function: Callable[..., None] | None) -> str:
+    return "" if function is None else function.__name__
+
+
+def main() -> None:
+    """Entry point: 0 done, 2 bad input in one sentence; anything else keeps its traceback."""
+    try:
+        code = app(sys.argv[1:] or ["--help"], prog_name="secretjax", standalone_mode=False)
+        sys.stdout.flush()
+    except TyperException as e:
+        _end(_usage(e))
+    except BrokenPipeError:
+        # The reader of our output has left, as `secretjax list figures | head -1` does.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(1)
+    except (UserError, OSError) as e:
+        _end(f"secretjax: {_sentence(e)}")
+    code = code if isinstance(code, int) else 0
+    if code == INTERRUPTED:
+        print("secretjax: stopped; what is done is kept", file=sys.stderr)
+    sys.exit(code)
+
+
+def _end(sentence: str) -> None:
+    print(sentence, file=sys.stderr)
+    sys.exit(2)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,297 @@
+"""Many states at once: the only place that batches, loops, shards and draws random numbers.
+
+A state is one zone with its program. States are run in blocks that fit the cache, each block as
+one compiled program; every state is at its own place, and its results depend on its start state
+and on (seed, its number) only: not on the block, the batch or the number of devices.
+"""
+
+import os
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from functools import cache, partial
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Int32
+
+from secretjax import metrics
+from secretjax.admission.base import Admission
+from secretjax.errors import UserError
+from secretjax.mm.layout import HEADS
+from secretjax.mm.load import load
+from secretjax.mm.machine import step
+from secretjax.mm.reading import read
+from secretjax.mm.state import Fault, Zone
+from secretjax.mm.words import Event
+from secretjax.program import Program, Rules
+from secretjax.program import start as start_program
+from secretjax.proposals.base import Proposal
+from secretjax.workloads import _recorded as recorded
+from secretjax.workloads.base import Churn, Script, Workload
+
+LANES = 256  # states in a block: what fits the cache and still amortizes each step's dispatch
+STEPS = 4096  # steps between two looks at who is done
+SPARE_HANDLES = 512  # huge pages that others hold
+
+
+@dataclass(frozen=True, eq=False)
+class Outcome:
+    """What was measured.
+
+    steps    names of the measuring points, in order
+    values   {metric: int64 [states, steps]}
+    start    name of each state's start state
+    digests  uint64 [states], of each state's memory at the end: equal digests, equal bits
+    """
+
+    steps: tuple[str, ...]
+    values: dict[str, np.ndarray]
+    start: tuple[str, ...]
+    digests: np.ndarray
+
+
+
+def pages_of(zone: Zone) -> int:
+    """Pages of a zone, or of each zone of a block."""
+    return zone.link.shape[-1] // 2 - HEADS
+
+
+@cache
+def program_runner(proposal: Proposal, admission: Admission, pages: int) -> Callable:
+    """Compiled: a block of states, `steps` steps on."""
+    rules = Rules(proposal, admission)
+
+    def one(zone, me, script, go):
+        row = rules.row(me, script)
+        free = zone.now.free
+        zone, finished, answer = step(zone, rules.command(me, row, free), go, pages)
+        return zone, rules.after(me, row, free, finished, answer)
+
+    return _runner(one)
+
+
+@cache
+def stream_runner(pages: int) -> Callable:
+    """Compiled: a block of recorded streams, `steps` steps on."""
+
+    def one(zone, own, stream, go):
+        zone, finished, answer = step(zone, recorded.command(own, stream), go, pages)
+        return zone, recorded.advance(own, finished, answer)
+
+    return _runner(one)
+
+
+def _runner(one: Callable) -> Callable:
+    batched = jax.vmap(one, in_axes=(0, 0, 0, None))
+
+    @partial(jax.jit, donate_argnums=(0, 1))
+    def run(zones, own, tables, steps):
+        def body(i, carry):
+            return batched(*carry, tables, i > -1)  # never false, and unknown to the compiler
+
+        return jax.lax.fori_loop(0, steps, body, (zones, own))
+
+    return run
+
+
+def run_to_stop(run: Callable, zones, own, tables, limit: int):
+    """Steps until every state waits at its stop, then two idle ones that write what is pending."""
+    for _ in range(max(limit // STEPS, 1)):
+        zones, own = run(zones, own, tables, STEPS)
+        if bool((own.pc >= own.stop).all()):
+            return run(zones, own, tables, 2)
+    late = int((own.pc < own.stop).sum())
+    raise RuntimeError(f"{late} states did not reach their stop within {limit} steps")
+
+
+@cache
+def measurer(pages: int) -> Callable:
+    """Compiled: {metric: Int32 [states]} of a block."""
+
+    def one(zone: Zone, me: Program) -> dict:
+        own = {
+            Event.GRANTED: me.granted,
+            Event.FALLBACK: me.fallback,
+            Event.ZEROED: me.granted,
+            Event.REFUSED_MMAP: me.refused_mmap,
+            Event.REFUSED_FAULT: me.refused_fault,
+            Event.HUGE_TRIED: me.huge_tried,
+            Event.HUGE_OK: me.huge_ok,
+        }
+        idle = me.own.pool - (me.own.held - me.own.singles)
+        pool_idle = jnp.where(me.own.pool > 0, idle, 0)
+        held = {"held": me.own.held, "pool_pages": me.own.pool, "pool_idle": pool_idle}
+        reading = read(zone, pages, own, **held)
+        return {name: metric.read(reading) for name, metric in metrics.METRICS.items()}
+
+    return jax.jit(jax.vmap(one))
+
+
+@jax.jit
+@jax.vmap
+def digest(zone: Zone):
+    """Two 32-bit words of every array and register of a zone."""
+    words = [leaf.reshape(-1).astype(jnp.uint32) for leaf in jax.tree.leaves(zone)]
+    every = jnp.concatenate(words)
+    place = jnp.arange(every.size, dtype=jnp.uint32)
+    mixed = (every + place * jnp.uint32(2654435761)) * jnp.uint32(2246822519)
+    mixed = mixed ^ (mixed >> 15)
+    return jnp.stack([mixed.sum(dtype=jnp.uint32), (mixed * (place | 1)).sum(dtype=jnp.uint32)])
+
+
+def stack(trees: Sequence):
+    """One tree of arrays with the states in front."""
+    return jax.tree.map(lambda *leaves: jnp.asarray(np.stack([np.asarray(x) for x in leaves])), *trees)
+
+
+def generator(seed: int, state: int) -> np.random.Generator:
+    """The randomness of one state: depends on the seed and its number only."""
+    return np.random.Generator(np.random.Philox(key=[seed, state]))
+
+
+def owned(zone: Zone, pfn: np.ndarray, handle: np.ndarray, handles: int) -> Zone:
+    """The zone (of NumPy arrays) with owners written to pages in use, and a table of handles."""
+    link = zone.link.copy()
+    link[2 * pfn + 1] = handle
+    table = np.full(handles, -1, np.int32)
+    table[handle] = pfn
+    return zone._replace(link=link, handle=table)
+
+
+def write_script(start, demand: Workload, total: int, rng: np.random.Generator, ageing_events: int):
+    """A state's script, and its background work, which knows the pages it uses."""
+    secret = demand.secret(total)
+    churn = Churn(start, rng, secret, ageing_events + demand.events(total))
+    script = Script(secret)
+    if ageing_events:
+        script.add(churn.rows(ageing_events))
+    demand.write(script, total, churn)
+    return script, churn
+
+
+def simulate(
+    starts: Sequence,
+    demand: Workload,
+    proposal: Proposal,
+    admission: Admission,
+    *,
+    states: int,
+    seed: int,
+    ageing_events: int = 0,
+    lanes: int = LANES,
+    progress: Callable[[int, int], None] | None = None,
+) -> Outcome:
+    """Runs a demand on many states; state i starts from `starts[i % len(starts)]`.
+
+    starts: `cases.StartState`, all with the same number of pages. ageing_events: background events
+    before the first measuring point, different in each state. progress: called with the states
+    done and their number.
+
+    Raises `UserError` when the rule cannot wrap the proposal, when the zones differ in size, or
+    when a state shows a fault (a bug of the model or of a plug-in), with the state to look at.
+    """
+    if not admission.fits(proposal):
+        raise UserError(f"admission '{admission.name}' cannot wrap '{proposal.name}': it has no pool")
+    if admission.reserves:
+        proposal = replace(proposal, shared=True)
+    starts = [proposal.prepare(start) for start in starts]
+    bases = [jax.tree.map(np.asarray, load(start)) for start in starts]
+    if len({base.link.shape for base in bases}) > 1:
+        raise UserError("start states of different size cannot share a batch; run them apart")
+    parts = []
+    for first in range(0, states, lanes):
+        numbers = range(first, min(first + lanes, states))
+        parts.append(_block(starts, bases, numbers, demand, proposal, admission, seed, ageing_events))
+        if progress:
+            progress(numbers[-1] + 1, states)
+    steps = parts[0][0]
+    values = {m: np.concatenate([p[1][m] for p in parts]) for m in parts[0][1]}
+    names = tuple(starts[i % len(starts)].name for i in range(states))
+    return Outcome(steps, values, names, np.concatenate([p[2] for p in parts]))
+
+
+def _block(starts, bases, numbers, demand, proposal, admission, seed, ageing_events):
+    """Steps, values and digests of the states with these numbers."""
+    pages = pages_of(bases[0])
+    scripts, zones = [], []
+    for i in numbers:
+        start = starts[i % len(starts)]
+        total = start.zone["managed"]
+        script, churn = write_script(start, demand, total, generator(seed, i), ageing_events)
+        used = script.secret + len(churn.pfn)
+        zones.append((bases[i % len(starts)], churn.pfn, churn.handle, used, total))
+        scripts.append(script)
+    handles = max(z[3] for z in zones) + SPARE_HANDLES
+    block = stack([owned(base, pfn, handle, handles) for base, pfn, handle, _, _ in zones])
+    rows = max(s.length for s in scripts) + 1
+    table = np.zeros((len(scripts), rows, 2), np.int32)
+    for lane, script in enumerate(scripts):
+        table[lane, : script.length + 1] = script.array()
+    me = stack([start_program(0, 0, z[4], z[3]) for z in zones])
+    run = program_runner(proposal, admission, pages)
+    measured = []
+    table = jnp.asarray(table)
+    for point in range(len(scripts[0].stops)):
+        stop = jnp.asarray([s.stops[point][1] for s in scripts], jnp.int32)
+        block, me = run_to_stop(run, block, me._replace(stop=stop), table, 1 << 26)
+        check_faults(block, numbers, starts, proposal, seed)
+        measured.append({k: np.asarray(v, np.int64) for k, v in measurer(pages)(block, me).items()})
+    steps = tuple(name for name, _ in scripts[0].stops)
+    values = {m: np.stack([point[m] for point in measured], 1) for m in measured[0]}
+    for name, metric in metrics.METRICS.items():
+        if metric.counter:
+            values[name] = values[name] - values[name][:, :1]
+    return steps, values, np.asarray(digest(block))
+
+
+def check_faults(zones: Zone, numbers, starts, proposal, seed: int) -> None:
+    """`UserError` with every fault bit that is set, and the first state that has one."""
+    fault = np.asarray(zones.now.fault)
+    bad = np.flatnonzero(fault)
+    if not len(bad):
+        return
+    bits = {bit.name: int(((fault & bit) != 0).sum()) for bit in Fault if (fault & bit).any()}
+    state = list(numbers)[bad[0]]
+    raise UserError(
+        f"proposal '{proposal.name}': {', '.join(f'{k} in {n}' for k, n in bits.items())} of {len(fault)} "
+        f"states, first in state {state} of seed {seed}, which starts from '{starts[state % len(starts)].name}': "
+        "a fault of the model or of this proposal, not of the input; please report it with these numbers"
+    )
+
+
+def replay(start, requests: Int32[np.ndarray, "requests 5"]) -> tuple[np.ndarray, list]:
+    """Answers a recorded stream: pfn of each allocation (-1 refused), lists at each snapshot.
+
+    Lists: one int64 [blocks, 3] a snapshot, rows (pfn, order, migratetype), by order, type, place.
+    Raises `UserError` for a stream that gives back what it does not have.
+    """
+    from secretjax.mm.load import lists
+
+    body = requests[requests[:, 0] != 2]
+    marks = np.flatnonzero(requests[:, 0] == 2)
+    stops = [int((requests[:k, 0] != 2).sum()) for k in marks] + [len(body)]
+    allocations = int((body[:, 0] == 0).sum())
+    zones = stack([load(start, max(allocations, 1), whole=recorded.blocks_at_start(body))])
+    pages = pages_of(zones)
+    stream = recorded.encode(body) if len(body) else np.zeros((1, 2), np.int32)
+    stream = jnp.asarray(np.concatenate([stream, np.zeros((1, 2), np.int32)]))[None]
+    own = recorded.Cursor(*(jnp.zeros(1, jnp.int32) for _ in range(2)))
+    run, shots = stream_runner(pages), []
+    for k, stop in enumerate(stops):
+        own = own._replace(stop=jnp.full(1, stop, jnp.int32))
+        zones, own = run_to_stop(run, zones, own, stream, 1 << 26)
+        if k < len(marks):
+            found = lists(np.asarray(zones.link[0]), pages)
+            rows = [(p, o, t) for (o, t) in sorted(found) for p in found[(o, t)]]
+            shots.append(np.array(rows, np.int64).reshape(-1, 3))
+    fault = int(zones.now.fault[0])
+    if fault:
+        names = ", ".join(bit.name for bit in Fault if fault & bit)
+        raise UserError(f"{start.name}: {names}: the requests give back what is not in use")
+    return np.asarray(zones.handle[0], np.int64)[:allocations], shots
+
+
+def use_one_thread() -> None:
+    """One XLA thread a process (before JAX starts): hand-overs between threads cost more than they give."""
+    os.environ.setdefault("NPROC", "1")

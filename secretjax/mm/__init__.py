@@ -1,0 +1,1 @@
+"""The kernel: one zone, its free lists in list order, its pageblocks and its direct map."""

@@ -1,0 +1,281 @@
+"""Allocating and freeing: the lists of the buddy allocator.
+
+Source: mm/page_alloc.c of Linux 6.12.117; the function that each rule is from is named there.
+"""
+
+import jax.numpy as jnp
+
+from secretjax.mm.choose import CLAIM, REFUSE, STEAL
+from secretjax.mm.layout import (
+    COUNT,
+    EDGE,
+    FREE_SHIFT,
+    LRU_SHIFT,
+    NODE,
+    ORDER_SHIFT,
+    TAKEN,
+    TYPE,
+    WHERE_SHIFT,
+    Use,
+    Where,
+    code,
+    head,
+)
+from secretjax.mm.plan import Plan, counted
+from secretjax.mm.state import Fault, Op, Phase, Sub, Tick
+from secretjax.mm.words import MAX_PAGE_ORDER, PAGEBLOCK_ORDER, PAGEBLOCK_PAGES, Migratetype
+
+NO_LIMIT = MAX_PAGE_ORDER + 1
+
+
+def list_kind(migratetype):
+    """Pool pages are on lists of their own kind, so that they never merge with the buddy's."""
+    return jnp.where(migratetype == Migratetype.POOL, int(Where.POOL), int(Where.BUDDY))
+
+
+def size_in_block(order):
+    """Pages of a block that lie in its first pageblock."""
+    return jnp.minimum(1 << order, PAGEBLOCK_PAGES)
+
+
+def account(plan: Plan, when, migratetype, pages) -> None:
+    """NR_FREE_PAGES and NR_FREE_CMA_PAGES (account_freepages): isolated pages do not count."""
+    counts = when & (migratetype != Migratetype.ISOLATE) & (migratetype != Migratetype.POOL)
+    plan.add(counts, free=pages)
+    plan.add(when & (migratetype == Migratetype.CMA), free_cma=pages)
+
+
+def was_alone(row0, row1):
+    """The block with this row is the only one on its list."""
+    return (row0 & NODE) == row1
+
+
+def unhook(plan: Plan, when, row0, row1) -> None:
+    """Takes the block with this row off its list; cells 0 and 1."""
+    plan.cell(0, when, row1, 0, row0)
+    plan.cell(1, when, row0 & NODE, 1, row1)
+
+
+def insert(plan: Plan, when, view, at_tail) -> None:
+    """Puts the block at `view.place` on its list; cells 0 to 3 (__add_to_free_list)."""
+    mark = code(list_kind(view.type), view.low) << ORDER_SHIFT
+    row = view.list_row
+    first, last = view.list0 & NODE, view.list1
+    before, after = jnp.where(at_tail, last, row), jnp.where(at_tail, row, first)
+    plan.cell(0, when, before, 0, mark | view.place)
+    plan.cell(1, when, after, 1, view.place)
+    plan.cell(2, when, view.place, 0, mark | after)
+    plan.cell(3, when, view.place, 1, before)
+    plan.fill(when, view.type, view.low)
+
+
+def handed_out(plan: Plan, when, now, page) -> None:
+    """A block is in the requester's hands."""
+    plan.finish(when & (now.sub == Sub.NONE), page)
+    plan.set(when, phase=int(Phase.FETCH), limit=NO_LIMIT)
+    table = when & (now.sub == Sub.TABLE)
+    plan.set(table, table=1, sub=int(Sub.NONE), phase=now.after)
+    moved = when & (now.sub == Sub.TARGET)
+    secret = (now.sub_use & Use.SECRET) != 0
+    plan.set(moved & ~secret, sub=int(Sub.SOURCE))
+    plan.set(moved & secret, sub=int(Sub.NONE), target=page, phase=int(Phase.UNMAP_1G))
+
+
+def refused(plan: Plan, when, now) -> None:
+    """Nothing serves the request: data for the command, a setback for the kernel's own."""
+    plan.finish(when & ((now.sub == Sub.NONE) | ((now.sub == Sub.TABLE) & (now.target < 0))), -1)
+    plan.set(when, limit=NO_LIMIT, sub=int(Sub.NONE))
+    plan.set(when & (now.sub == Sub.TABLE) & (now.target >= 0), sub=int(Sub.RETURN))
+    failed = when & (now.sub == Sub.TARGET)
+    plan.set(failed, phase=int(Phase.UNDO))
+    plan.tick(failed, int(Tick.MIGRATE_FAILED))
+
+
+def allocate(plan: Plan, view, choice, now):
+    """__rmqueue: one attempt; a claim that fails is tried again further down in the next step."""
+    here = view.kind == Op.ALLOC
+    whole = choice.order >= PAGEBLOCK_ORDER
+    claim = here & (choice.how == CLAIM)
+    small = claim & ~whole
+    refused(plan, here & (choice.how == REFUSE), now)
+
+    # try_to_steal_block, below pageblock size
+    block = view.block
+    free, lru = (block >> FREE_SHIFT) & COUNT, (block >> LRU_SHIFT) & COUNT
+    other = jnp.where((block & TYPE) == Migratetype.MOVABLE, PAGEBLOCK_PAGES - free - lru, 0)
+    alike = jnp.where(choice.wants == Migratetype.MOVABLE, lru, other)
+    good = (free + alike >= PAGEBLOCK_PAGES // 2) & ((block & EDGE) == 0)
+    first = view.near0 & NODE
+    moves = small & good
+    plan.set(moves, phase=int(Phase.WALK), cursor=first & -PAGEBLOCK_PAGES, leaving=choice.type)
+    plan.set(moves, type=choice.wants, back=int(Phase.FETCH), limit=NO_LIMIT, mode=choice.mode)
+    plan.write(moves, "block", view.block_at, (block & ~TYPE) | choice.wants)
+    plan.tick(moves, int(Tick.CLAIMED_PART))
+    plan.set(small & ~good, limit=choice.order)
+
+    # a block is taken off its list
+    take = here & (choice.how != REFUSE) & ~small
+    list_row = view.near_row
+    after = view.far0 & NODE
+    plan.cell(0, take, list_row, 0, (view.near0 & ~NODE) | after)
+    plan.cell(1, take, after, 1, list_row)
+    plan.cell(2, take, first, 0, choice.use | (choice.want << ORDER_SHIFT))
+    plan.cell(3, take, first, 1, choice.owner)
+    plan.empty(take & (after == list_row), choice.type, choice.order)
+    type_ = jnp.where(claim, choice.wants, choice.type)
+    label = jnp.where(claim, (block & ~TYPE) | choice.wants, block)
+    size = size_in_block(choice.want)
+    from_pool = choice.type == Migratetype.POOL
+    lru_gain = jnp.where((choice.use & Use.LRU) != 0, size, 0)
+    word = counted(label, jnp.where(from_pool, 0, -size), lru_gain)
+    plan.write(take, "block", view.block_at, word)
+    account(plan, take, choice.type, -(1 << choice.want))
+    kind = jnp.where(claim, int(Tick.CLAIMED_WHOLE), int(Tick.OWN))
+    plan.tick(take, jnp.where(choice.how == STEAL, int(Tick.STOLEN), kind))
+    plan.write(take & (choice.owner >= 0), "handle", choice.owner, first)
+    exact = choice.order == choice.want
+    both = choice.want == MAX_PAGE_ORDER
+    plan.set(take, page=first, order=choice.order, type=type_, mode=choice.mode)
+    plan.set(take, phase=int(Phase.SPLIT))
+    plan.set(take & both, phase=int(Phase.SECOND))
+    return take & exact & ~both
+
+
+def second(plan: Plan, view, choice, now):
+    """The second pageblock of an order-10 block that is handed out."""
+    here = view.kind == Phase.SECOND
+    gain = jnp.where((choice.use & Use.LRU) != 0, PAGEBLOCK_PAGES, 0)
+    word = counted((view.block & ~TYPE) | now.type, -PAGEBLOCK_PAGES, gain)
+    plan.write(here, "block", view.block_at, word)
+    return here
+
+
+def split(plan: Plan, view, choice, now):
+    """expand: the upper half goes to the head of its list, the lower half stays in hand."""
+    here = view.kind == Phase.SPLIT
+    order = view.low
+    # change_pageblock_range: matters after a claim of an order-10 block only
+    plan.write(here & (order == PAGEBLOCK_ORDER), "block", view.block_at, (view.block & ~TYPE) | now.type)
+    plan.set(here, order=order)
+    return here & (order == choice.want)
+
+
+def given_back(plan: Plan, when, command, now) -> None:
+    """The block in hand is on its list."""
+    more = when & (now.again >= 0)
+    last = when & (now.again < 0)
+    plan.set(more, page=now.again, again=-1, phase=int(Phase.AGAIN))
+    plan.set(last, phase=int(Phase.FETCH))
+    source = last & (now.sub == Sub.SOURCE)
+    isolated = last & (now.sub == Sub.NONE) & (command.op == Op.TAKE)
+    plan.add(source, spot=1 << now.sub_order)
+    plan.set(source | isolated, phase=int(Phase.EVACUATE), sub=int(Sub.NONE))
+    useless = last & (now.sub == Sub.RETURN)
+    plan.set(useless, phase=int(Phase.UNDO), sub=int(Sub.NONE), target=-1)
+    plan.finish(last & (now.sub == Sub.NONE) & (command.op == Op.FREE))
+
+
+def free(plan: Plan, view, command, now):
+    """A block is given back: the beginning of __free_one_page, and free_one_page's checks."""
+    here = view.kind == Op.FREE
+    row, order, p = view.near0, view.order, view.p
+    known = here & (p >= 0)
+    top = now.sub == Sub.NONE
+    foreign = top & (command.handle >= 0) & (view.near1 != command.handle)
+    in_use = ((row >> WHERE_SHIFT) == Where.NONE) & ((row & Use.USED) != 0) & ~foreign
+    exact = known & in_use & ((row >> ORDER_SHIFT) == order)
+    part = known & ((in_use & ((row >> ORDER_SHIFT) > order)) | (row == 0))
+    bad = here & ~exact & ~part
+    plan.fault(here & (p < 0) & (command.fresh == 0), Fault.BAD_HANDLE)
+    plan.fault(bad & (p >= 0), Fault.BAD_FREE)
+    plan.finish(bad, -1)
+    plan.set(part, phase=int(Phase.CUT), cursor=p, order=order)
+
+    to_pool = view.type == Migratetype.POOL
+    unmapped = (row & Use.UNMAPPED) != 0
+    plan.fault(exact & unmapped & ~to_pool & top, Fault.FREED_UNMAPPED)
+    size = size_in_block(order)
+    word = counted(view.block, jnp.where(to_pool, 0, size), jnp.where((row & Use.LRU) != 0, -size, 0))
+    word = jnp.where(to_pool, word, word & ~jnp.where(order >= PAGEBLOCK_ORDER, TAKEN, 0))
+    large = exact & (order >= PAGEBLOCK_ORDER)
+    huge = large & (order == MAX_PAGE_ORDER)
+    plan.write(exact & ~huge, "block", view.block_at, word)
+    account(plan, exact, view.type, 1 << order)
+    moved = jnp.where((now.sub_use & Use.SECRET) != 0, int(Tick.MIGRATED_SECRET), int(Tick.MIGRATED))
+    source = now.sub == Sub.SOURCE
+    plan.tick(exact, jnp.where(source, moved, int(Tick.FREED)), jnp.where(source, 1 << order, 1))
+    restore = exact & (now.sub == Sub.RETURN) & (now.sub_owner >= 0)
+    plan.write(restore, "handle", now.sub_owner, now.spot)
+    plan.cell(3, large, p, 0, jnp.zeros_like(p))
+    plan.set(large, page=p, order=PAGEBLOCK_ORDER, type=view.type, phase=int(Phase.MERGE))
+    plan.set(huge, again=p + PAGEBLOCK_PAGES, phase=int(Phase.AGAIN))
+    return exact & ~large
+
+
+def join(plan: Plan, when, view):
+    """One round of __free_one_page's loop. Returns where it ended: the block goes to its list."""
+    order, p, type_ = view.order, view.p, view.type
+    buddy = p ^ (1 << order)
+    at_top = order >= jnp.where(type_ == Migratetype.POOL, PAGEBLOCK_ORDER, MAX_PAGE_ORDER)
+    same = (view.far0 >> ORDER_SHIFT) == code(list_kind(type_), order)
+    across = order == PAGEBLOCK_ORDER
+    other = jnp.where(across, view.block & TYPE, type_)
+    mergeable = (other < Migratetype.HIGHATOMIC) & (type_ < Migratetype.HIGHATOMIC)
+    merge = when & ~at_top & same & ((other == type_) | mergeable)
+    unhook(plan, merge, view.far0, view.far1)
+    plan.cell(2, merge, buddy, 0, jnp.zeros_like(p))
+    plan.cell(3, merge, p, 0, jnp.zeros_like(p))
+    plan.empty(merge & was_alone(view.far0, view.far1), other, order)
+    retype = (view.block & ~TYPE) | type_
+    plan.write(merge & across & (other != type_), "block", view.block_at, retype)
+    plan.set(merge, page=p & ~(1 << order), order=order + 1, type=type_, phase=int(Phase.MERGE))
+    return when & ~merge
+
+
+def again(plan: Plan, view) -> None:
+    """A pageblock-sized part of a larger block: on its own from here on (split_large_buddy)."""
+    here = view.kind == Phase.AGAIN
+    word = (view.block & ~((COUNT << FREE_SHIFT) | (COUNT << LRU_SHIFT))) | (PAGEBLOCK_PAGES << FREE_SHIFT)
+    plan.write(here, "block", view.block_at, word)
+    plan.set(here, type=view.type, order=PAGEBLOCK_ORDER, phase=int(Phase.MERGE))
+
+
+def walk(plan: Plan, view, now) -> None:
+    """__move_freepages_block: free blocks of a pageblock go to the tails of other lists."""
+    here, back_in = view.kind == Phase.WALK, view.kind == Phase.RELINK
+    row = view.near0
+    free_block = here & ((row >> WHERE_SHIFT) == Where.BUDDY)
+    order = (row >> ORDER_SHIFT) & 15
+    unhook(plan, free_block, row, view.near1)
+    plan.empty(free_block & was_alone(row, view.near1), now.leaving, order)
+    plan.set(free_block, page=now.cursor, order=order, phase=int(Phase.RELINK))
+    in_use = ((row >> WHERE_SHIFT) == Where.NONE) & ((row & Use.USED) != 0)
+    size = jnp.where(back_in, 1 << now.order, jnp.where(in_use, 1 << order, 1))
+    cursor = now.cursor + size
+    over = (cursor & (PAGEBLOCK_PAGES - 1)) == 0
+    on = (here & ~free_block) | back_in
+    plan.set(on, cursor=cursor, phase=jnp.where(over, now.back, int(Phase.WALK)))
+
+
+def cut(plan: Plan, view, choice, now) -> None:
+    """split_page: the block around a part that is given back falls into halves."""
+    here = view.kind == Phase.CUT
+    row, q = view.near0, view.p
+    order = row >> ORDER_SHIFT
+    in_use = ((row >> WHERE_SHIFT) == Where.NONE) & ((row & Use.USED) != 0)
+    done = here & in_use & (order == choice.want)
+    halve = here & in_use & (order > choice.want)
+    inside = here & (row == 0) & (now.order < MAX_PAGE_ORDER)
+    bad = here & ~done & ~halve & ~inside
+    plan.set(done, phase=int(Phase.FETCH))
+    plan.set(inside, order=now.order + 1)
+    plan.fault(bad, Fault.BAD_FREE)
+    plan.set(bad, phase=int(Phase.FETCH))
+    plan.finish(bad)
+    half = jnp.maximum(order - 1, 0)
+    word = (row & NODE) | (half << ORDER_SHIFT)
+    upper = q + (1 << half)
+    plan.cell(0, halve, q, 0, word)
+    plan.cell(1, halve, upper, 0, word)
+    plan.cell(2, halve, upper, 1, view.near1)
+    plan.set(halve, order=half)

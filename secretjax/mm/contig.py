@@ -1,0 +1,119 @@
+"""Contiguous ranges: a pageblock is isolated, emptied by migration and taken whole.
+
+Source: mm/page_isolation.c (start_isolate_page_range), mm/page_alloc.c (alloc_contig_range,
+move_freepages_block_isolate, split_large_buddy), mm/cma.c (cma_alloc: first fit).
+
+Not modelled yet: per-CPU lists and their drain, batches of 32 pages, retries, ranges that do not
+begin at a pageblock (cma_alloc goes on one page further after -EBUSY), locked or dirty pages.
+"""
+
+import jax.numpy as jnp
+
+from secretjax.mm.buddy import account, unhook, was_alone
+from secretjax.mm.layout import (
+    COUNT,
+    EDGE,
+    FREE_SHIFT,
+    LRU_SHIFT,
+    NODE,
+    ORDER_SHIFT,
+    TAKEN,
+    TYPE,
+    WHERE_SHIFT,
+    Use,
+    Where,
+    code,
+)
+from secretjax.mm.plan import Plan, counted
+from secretjax.mm.state import Fault, Op, Phase, Sub, Tick
+from secretjax.mm.words import MAX_PAGE_ORDER, PAGEBLOCK_ORDER, PAGEBLOCK_PAGES, Migratetype
+
+IN_AREA, ANYWHERE = -1, -2  # Command.page of a TAKE that searches
+
+
+def isolate(plan: Plan, view, command, now, pages: int) -> None:
+    """set_migratetype_isolate, of the pageblock asked for or of the first one that will do.
+
+    In the CMA area: the next one not taken (cma_alloc). Anywhere: one without a page that
+    has_unmovable_pages() would report (alloc_contig_pages); up to command.order tries.
+    """
+    here = view.kind == Op.TAKE
+    search = command.page < 0
+    over = here & search & ((now.spot >= pages) | (now.tries >= command.order))
+    label = view.block & TYPE
+    idle = (view.block & (TAKEN | EDGE)) == 0
+    full = ((view.block >> FREE_SHIFT) & COUNT) + ((view.block >> LRU_SHIFT) & COUNT) == PAGEBLOCK_PAGES
+    anywhere = (label < Migratetype.HIGHATOMIC) & full
+    in_area = label == Migratetype.CMA
+    asked = label != Migratetype.ISOLATE
+    fits = jnp.where(search, jnp.where(command.page == ANYWHERE, anywhere, in_area), asked) & idle
+    good = here & ~over & fits
+    plan.set(here & search & ~fits, spot=now.spot + PAGEBLOCK_PAGES)
+    plan.set(over, spot=0, tries=0)
+    plan.finish(over | (here & ~search & ~fits), -1)
+
+    plan.set(good, start=view.p, spot=view.p, home=label, again=-1, type=int(Migratetype.ISOLATE))
+    plan.write(good, "block", view.block_at, (view.block & ~TYPE) | int(Migratetype.ISOLATE))
+    account(plan, good, label, -((view.block >> FREE_SHIFT) & COUNT))
+    plan.set(good, phase=int(Phase.WALK), cursor=view.p, leaving=label, back=int(Phase.EVACUATE))
+    row = view.near0
+    straddles = good & ((row >> ORDER_SHIFT) == code(int(Where.BUDDY), MAX_PAGE_ORDER))
+    lower = view.p & -(1 << MAX_PAGE_ORDER)
+    unhook(plan, straddles, row, view.near1)
+    plan.cell(2, straddles, lower, 0, jnp.zeros_like(row))
+    plan.empty(straddles & was_alone(row, view.near1), label, MAX_PAGE_ORDER)
+    plan.set(straddles, page=lower, again=lower + PAGEBLOCK_PAGES, phase=int(Phase.AGAIN))
+
+
+def evacuate(plan: Plan, view, command, now) -> None:
+    """__alloc_contig_migrate_range: the next block in use is migrated, or the range is given up."""
+    here = view.kind == Phase.EVACUATE
+    over = here & (now.spot == now.start + PAGEBLOCK_PAGES)
+    row = view.near0
+    free_block = (row >> WHERE_SHIFT) == Where.BUDDY
+    in_use = ((row >> WHERE_SHIFT) == Where.NONE) & ((row & Use.USED) != 0)
+    order = (row >> ORDER_SHIFT) & 15
+    secret_stays = ((row & Use.SECRET) != 0) & (command.type != Migratetype.MOVABLE)
+    movable = ((row & Use.LRU) != 0) & ((row & Use.FIXED) == 0) & ~secret_stays
+    plan.set(over, phase=int(Phase.UNHOOK))
+    go = here & ~over
+    plan.add(go & ~in_use, spot=jnp.where(free_block, 1 << order, 1))
+    move = go & in_use & movable
+    plan.set(move, sub=int(Sub.TARGET), sub_order=order, sub_owner=view.near1, phase=int(Phase.FETCH))
+    plan.set(move, sub_use=row & NODE & ~Use.UNMAPPED)
+    stuck = go & in_use & ~movable
+    plan.set(stuck, phase=int(Phase.UNDO))
+    plan.tick(stuck, int(Tick.MIGRATE_FAILED))
+
+
+def take(plan: Plan, view, command, now) -> None:
+    """The emptied pageblock leaves its list and gets its type back (isolate_freepages_range)."""
+    here = view.kind == Phase.UNHOOK
+    row = view.near0
+    plan.fault(here & ((row >> ORDER_SHIFT) != code(int(Where.BUDDY), PAGEBLOCK_ORDER)), Fault.BAD_HANDLE)
+    unhook(plan, here, row, view.near1)
+    plan.cell(2, here, view.p, 0, command.use | (PAGEBLOCK_ORDER << ORDER_SHIFT))
+    plan.cell(3, here, view.p, 1, command.owner)
+    plan.empty(here & was_alone(row, view.near1), int(Migratetype.ISOLATE), PAGEBLOCK_ORDER)
+    lru = jnp.where((command.use & Use.LRU) != 0, PAGEBLOCK_PAGES, 0)
+    word = counted((view.block & ~TYPE) | now.home | TAKEN, -PAGEBLOCK_PAGES, lru)
+    plan.write(here, "block", view.block_at, word)
+    plan.write(here & (command.owner >= 0), "handle", command.owner, view.p)
+    plan.tick(here, int(Tick.TAKEN))
+    plan.set(here, spot=0, tries=0, phase=int(Phase.FETCH))
+    plan.finish(here, view.p)
+
+
+def undo(plan: Plan, view, command, now) -> None:
+    """undo_isolate_page_range: free blocks go back to the tails of their lists."""
+    here = view.kind == Phase.UNDO
+    plan.write(here, "block", view.block_at, (view.block & ~TYPE) | now.home)
+    account(plan, here, now.home, (view.block >> FREE_SHIFT) & COUNT)
+    plan.set(here, phase=int(Phase.WALK), cursor=now.start, type=now.home, back=int(Phase.FAILED))
+    plan.set(here, leaving=int(Migratetype.ISOLATE))
+    failed = view.kind == Phase.FAILED
+    search = command.page < 0
+    plan.tick(failed, int(Tick.TAKE_FAILED))
+    plan.set(failed, phase=int(Phase.FETCH), spot=jnp.where(search, now.start + PAGEBLOCK_PAGES, 0))
+    plan.add(failed & search, tries=1)
+    plan.finish(failed & ~search, -1)

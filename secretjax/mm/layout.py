@@ -1,0 +1,67 @@
+"""How a zone is laid out in memory: one row of two words a page, one word a pageblock.
+
+As the kernel's `struct page` is a union, so is a row: while the page heads a free block it is a
+list node, while it heads a block in use it says what the block is. Rows inside a block are 0.
+
+row, word 0, list node   next row (23 bits) | order (4) | where (2): BUDDY, PCP or POOL
+row, word 1, list node   previous row
+row, word 0, in use      `Use` bits (23 bits) | order (4) | where 0
+row, word 1, in use      handle of the owner, -1 if nobody will ask for it
+Behind the pages follow the heads of the lists: circular, so that ends are no special case.
+
+pageblock word           migratetype (3) | 2 MiB mapping split | zone edge | taken | free (10) | LRU (10)
+Behind the pageblocks follows one word for each GiB: 1 while it is mapped by one entry.
+"""
+
+from enum import IntEnum
+
+from secretjax.mm.words import NR_PAGE_ORDERS
+
+ORDER_SHIFT = 23
+WHERE_SHIFT = ORDER_SHIFT + 4
+NODE = (1 << ORDER_SHIFT) - 1  # mask of `next`, and of the Use bits
+LIST_TYPES = 7
+HEADS = 128  # rows behind the pages; the first 77 are the heads of the lists
+MAX_PAGES = (1 << ORDER_SHIFT) - HEADS
+
+
+class Where(IntEnum):
+    """On which kind of list a free block is."""
+
+    NONE = 0
+    BUDDY = 1
+    PCP = 2
+    POOL = 3
+
+
+class Use(IntEnum):
+    """Bits of a block in use. CLASS is the shift of the page class (4 bits)."""
+
+    USED = 1
+    LRU = 2  # counts as movable when a pageblock is claimed
+    SECRET = 4  # held by a user of secret memory
+    UNMAPPED = 8  # absent from the direct map
+    FIXED = 16  # cannot be migrated although on an LRU list
+    POOL = 32  # held by a pool, not yet by a user
+    TABLE = 64  # page table of the direct map
+
+
+CLASS_SHIFT = 8
+
+TYPE = 7
+SPLIT = 1 << 3
+EDGE = 1 << 4
+TAKEN = 1 << 5
+FREE_SHIFT = 6
+LRU_SHIFT = 16
+COUNT = 1023
+
+
+def code(where, order):
+    """Order and list kind as they stand in a row, above `next`."""
+    return (where << 4) | order
+
+
+def head(pages, migratetype, order):
+    """Row of the head of the free list (migratetype, order)."""
+    return pages + migratetype * NR_PAGE_ORDERS + order

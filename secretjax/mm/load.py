@@ -1,0 +1,219 @@
+"""A start state, as plain arrays, becomes a zone; and a zone's lists become arrays again."""
+
+from dataclasses import replace
+
+import jax.numpy as jnp
+import numpy as np
+
+from secretjax.mm.layout import (
+    CLASS_SHIFT,
+    EDGE,
+    FREE_SHIFT,
+    HEADS,
+    LIST_TYPES,
+    LRU_SHIFT,
+    MAX_PAGES,
+    NODE,
+    ORDER_SHIFT,
+    SPLIT,
+    WHERE_SHIFT,
+    Use,
+    Where,
+    code,
+    head,
+)
+from secretjax.mm.plan import NOWHERE
+from secretjax.mm.state import Phase, Registers, Tick, Writes, Zone
+from secretjax.mm.words import MAX_PAGE_ORDER, NR_PAGE_ORDERS, PAGEBLOCK_ORDER, PAGEBLOCK_PAGES, Migratetype
+
+LRU_CLASSES = ("thp", "unevictable", "anon_lru", "file_lru")
+ABSENT_CLASSES = ("nopage", "outside_zone")
+
+
+def zone_pages(end_pfn: int) -> int:
+    """Rows that a zone ending at `end_pfn` needs: whole order-10 blocks."""
+    size = 1 << MAX_PAGE_ORDER
+    return -(-end_pfn // size) * size
+
+
+def rows_in_use(start) -> np.ndarray:
+    """Rows [pages, 2] of all pages in use, each on its own but whole huge pages."""
+    pages = zone_pages(start.zone["end_pfn"])
+    used = np.zeros(pages, bool)
+    used[start.zone["start_pfn"] : start.zone["end_pfn"]] = True
+    classes = np.zeros(pages, np.int64)
+    classes[: len(start.page_class)] = start.page_class[:pages]
+    names = start.page_classes
+    lru = np.isin(classes, [names.index(c) for c in LRU_CLASSES if c in names])
+    on_list = start.list_kind == 1
+    for pfn, order in zip(start.list_pfn[on_list], start.list_order[on_list], strict=True):
+        lru[pfn : pfn + (1 << int(order))] = False
+    rows = np.zeros((pages, 2), np.int64)
+    rows[:, 0] = np.where(used, Use.USED | (lru * Use.LRU) | (classes << CLASS_SHIFT), 0)
+    rows[:, 1] = -1
+    join_huge(rows, used & (classes == (names.index("thp") if "thp" in names else -1)))
+    rows[~used] = 0
+    return rows
+
+
+def join(rows: np.ndarray, first: int, order: int) -> None:
+    """Pages in use that are one block become one: the first row speaks for all."""
+    rows[first, 0] |= order << ORDER_SHIFT
+    rows[first + 1 : first + (1 << order)] = 0
+
+
+def join_huge(rows: np.ndarray, huge: np.ndarray) -> None:
+    """Aligned pageblocks that are one huge page become one block in use."""
+    for block in np.nonzero(huge.reshape(-1, PAGEBLOCK_PAGES).all(1))[0]:
+        join(rows, block * PAGEBLOCK_PAGES, PAGEBLOCK_ORDER)
+
+
+def link_lists(rows: np.ndarray, start) -> np.ndarray:
+    """Rows with the heads behind the pages, and the free blocks linked in list order."""
+    pages = len(rows)
+    link = np.zeros((pages + HEADS, 2), np.int64)
+    link[:pages] = rows
+    lists: dict[tuple[int, int], list[int]] = {}
+    buddy = start.list_kind == 0
+    for pfn, order, mt in zip(
+        start.list_pfn[buddy].tolist(), start.list_order[buddy].tolist(), start.list_mt[buddy].tolist(), strict=True
+    ):
+        lists.setdefault((mt, order), []).append(pfn)
+        link[pfn : pfn + (1 << order)] = 0
+    for mt in range(LIST_TYPES):
+        where = Where.POOL if mt == Migratetype.POOL else Where.BUDDY
+        for order in range(NR_PAGE_ORDERS):
+            ring = [head(pages, mt, order), *lists.get((mt, order), [])]
+            mark = code(int(where), order) << ORDER_SHIFT
+            for here, after in zip(ring, ring[1:] + ring[:1], strict=True):
+                link[here, 0] = mark | after
+                link[after, 1] = here
+    return link
+
+
+def block_words(link: np.ndarray, start, pages: int) -> tuple[np.ndarray, int]:
+    """Pageblock words with the words of the GiBs behind them, and the number of 1 GiB entries."""
+    blocks = pages // PAGEBLOCK_PAGES
+    first = start.block_pfn.astype(np.int64) // PAGEBLOCK_PAGES
+    mt = np.zeros(blocks, np.int64)
+    mt[first] = start.block_mt
+    word0 = link[:pages, 0]
+    size = 1 << ((word0 >> ORDER_SHIFT) & 15)
+    free = np.zeros(pages, np.int64)
+    for pfn in np.nonzero((word0 >> WHERE_SHIFT) == Where.BUDDY)[0]:
+        free[pfn : pfn + size[pfn]] = 1
+    lru = np.where(((word0 >> WHERE_SHIFT) == 0) & ((word0 & Use.LRU) != 0), size, 0)
+    count = free.reshape(blocks, -1).sum(1) << FREE_SHIFT | lru.reshape(blocks, -1).sum(1) << LRU_SHIFT
+    begin = np.arange(blocks) * PAGEBLOCK_PAGES
+    edge = (begin < start.zone["start_pfn"]) | (begin + PAGEBLOCK_PAGES > start.zone["end_pfn"])
+    level = np.full(blocks, 2)
+    level[start.dm_pfn.astype(np.int64) // PAGEBLOCK_PAGES] = start.dm_level
+    giants = -(-blocks // 512)
+    giant = np.zeros(giants, np.int64)
+    for g in range(giants):
+        giant[g] = (level[g * 512 : (g + 1) * 512] == 3).all()
+    words = mt | count | edge * EDGE | (level == 1) * SPLIT
+    return np.concatenate([words, giant]), int(giant.sum())
+
+
+def load(start, handles: int = 1, owners: np.ndarray | None = None, whole=()) -> Zone:
+    """The zone of a start state (`cases.StartState` or anything with its fields).
+
+    handles: how many blocks can be remembered. owners: Int32 [pages], the handle of each page in
+    use, -1 for none; their pfns are put into the handle table. whole: (pfn, order) of blocks in use
+    that were handed out as one (a start state tells pages only).
+    Raises `ValueError` when the zone is larger than a row can address.
+    """
+    rows = rows_in_use(start)
+    for pfn, order in whole:
+        join(rows, pfn, order)
+    pages = len(rows)
+    if pages > MAX_PAGES:
+        raise ValueError(f"a zone of {pages} pages: at most {MAX_PAGES} fit the row layout")
+    table = np.full(handles, -1, np.int64)
+    if owners is not None:
+        owned = np.nonzero(owners >= 0)[0]
+        rows[owned, 1] = owners[owned]
+        table[owners[owned]] = owned
+    link = link_lists(rows, start)
+    block, giants = block_words(link, start, pages)
+    full = [0] * 8
+    for mt in range(LIST_TYPES):
+        for order in range(NR_PAGE_ORDERS):
+            at = head(pages, mt, order)
+            if (link[at, 0] & NODE) != at:
+                full[mt] |= 1 << order
+    buddy = start.list_kind == 0
+    size = 1 << start.list_order[buddy].astype(np.int64)
+    cma = start.list_mt[buddy] == Migratetype.CMA
+    isolated = start.list_mt[buddy] == Migratetype.ISOLATE
+    now = dict.fromkeys(Registers._fields, 0) | {
+        "phase": Phase.FETCH,
+        "limit": NR_PAGE_ORDERS,
+        "again": -1,
+        "target": -1,
+        "free": size[~isolated].sum(),
+        "free_cma": size[cma].sum(),
+        "giants": giants,
+    }
+    for k, name in enumerate(("lists01", "lists23", "lists45", "lists6")):
+        now[name] = full[2 * k] | full[2 * k + 1] << NR_PAGE_ORDERS
+    writes = {f: 0 if "word" in f or f == "amount" else NOWHERE for f in Writes._fields}
+    as32 = lambda x: jnp.asarray(np.asarray(x, np.int64).astype(np.int32))  # noqa: E731
+    return Zone(
+        link=as32(link.reshape(-1)),
+        block=as32(block),
+        handle=as32(table),
+        ticks=jnp.zeros(len(Tick), jnp.int32),
+        now=Registers(**{k: as32(v) for k, v in now.items()}),
+        writes=Writes(**{k: as32(v) for k, v in writes.items()}),
+    )
+
+
+def lists(link: np.ndarray, pages: int) -> dict[tuple[int, int], list[int]]:
+    """{(order, migratetype): pfns in list order, head first} of the buddy lists that are not empty."""
+    rows = np.asarray(link).reshape(-1, 2)
+    found = {}
+    for mt in range(LIST_TYPES - 1):
+        for order in range(NR_PAGE_ORDERS):
+            begin = at = head(pages, mt, order)
+            ring = []
+            while (at := int(rows[at, 0] & NODE)) != begin:
+                ring.append(at)
+                if len(ring) > pages:
+                    raise ValueError(f"free list (order {order}, type {mt}) is no ring")
+            if ring:
+                found[(order, mt)] = ring
+    return found
+
+
+def with_cma_area(start, pages: int):
+    """The start state with up to so many pages, in whole pageblocks, turned into a CMA area.
+
+    Taken from the top of memory down: MOVABLE pageblocks in which every page in use is movable. A
+    free order-10 block that only half belongs to it becomes two of order 9.
+    """
+    rows = rows_in_use(start)
+    blocks = len(rows) // PAGEBLOCK_PAGES
+    label = np.full(blocks, -1)
+    label[start.block_pfn >> PAGEBLOCK_ORDER] = start.block_mt
+    buddy = start.list_kind == 0
+    for pfn, order in zip(start.list_pfn[buddy].tolist(), start.list_order[buddy].tolist(), strict=True):
+        rows[pfn : pfn + (1 << order)] = 0
+    stays = (rows[:, 0] != 0) & ((rows[:, 0] & Use.LRU) == 0)
+    fit = (label == Migratetype.MOVABLE) & ~stays.reshape(blocks, -1).any(1)
+    area = np.zeros(blocks, bool)
+    area[np.flatnonzero(fit)[::-1][: -(-pages // PAGEBLOCK_PAGES)]] = True
+    listed = []
+    for pfn, order, mt, kind in zip(
+        start.list_pfn.tolist(), start.list_order.tolist(), start.list_mt.tolist(), start.list_kind.tolist(), strict=True
+    ):
+        first = pfn >> PAGEBLOCK_ORDER
+        if kind == 0 and order == MAX_PAGE_ORDER and area[first] != area[first + 1]:
+            listed += [(pfn, 9, mt, 0), (pfn + PAGEBLOCK_PAGES, 9, mt, 0)]
+        else:
+            listed.append((pfn, order, mt, kind))
+    pfn, order, mt, kind = np.array(listed).T
+    mt = np.where(area[pfn >> PAGEBLOCK_ORDER] & (kind == 0), int(Migratetype.CMA), mt)
+    block_mt = np.where(area[start.block_pfn >> PAGEBLOCK_ORDER], int(Migratetype.CMA), start.block_mt)
+    return replace(start, list_pfn=pfn, list_order=order, list_mt=mt, list_kind=kind, block_mt=block_mt)

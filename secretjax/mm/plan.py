@@ -1,0 +1,131 @@
+"""What a step decides: collected field by field, each under its condition."""
+
+import jax.numpy as jnp
+
+from secretjax.mm.layout import FREE_SHIFT, LRU_SHIFT
+from secretjax.mm.state import Registers, Word, Writes
+from secretjax.mm.words import NR_PAGE_ORDERS
+
+NOWHERE = 1 << 30
+
+
+class Conditions:
+    """The conditions of all rules, packed into a few words.
+
+    XLA:CPU computes a shared value again in each of its consumers, and the conditions are shared
+    by dozens of registers. So the rules run twice: once to collect what they ask for, once, after
+    these words were materialized, to carry out what the bits say (mm/machine.py: step).
+    """
+
+    BITS = 31
+
+    def __init__(self, words: list | None = None):
+        self.asked: list = []
+        self.words = words
+
+    def known(self, when):
+        """The condition itself, or its bit once the words are there."""
+        for i, asked in enumerate(self.asked):
+            if asked is when:
+                break
+        else:
+            i = len(self.asked)
+            self.asked.append(when)
+        if self.words is None:
+            return when
+        return (self.words[i // self.BITS] >> (i % self.BITS)) & 1 == 1
+
+    def pack(self) -> list[Word]:
+        """All conditions asked for, `BITS` to a word."""
+        groups = [self.asked[i : i + self.BITS] for i in range(0, len(self.asked), self.BITS)]
+        return [sum(c.astype(jnp.int32) << k for k, c in enumerate(g)) for g in groups]
+
+
+class Plan:
+    """Starts from the registers as they are; later settings win over earlier ones."""
+
+    def __init__(self, now: Registers, conditions: Conditions):
+        self.known = conditions.known
+        self.now = now._asdict()
+        zero, nowhere = jnp.zeros_like(now.phase), jnp.full_like(now.phase, NOWHERE)
+        self.writes = {
+            name: zero if name.startswith("word") or name.endswith("_word") or name == "amount" else nowhere
+            for name in Writes._fields
+        }
+        self.finished = zero == 1
+        self.answer = zero
+        no = zero == 1
+        self.filled = (no, zero)
+        self.emptied = (no, zero)
+
+    def set(self, when, **fields) -> None:
+        """Registers that get a new value where `when`."""
+        when = self.known(when)
+        for name, value in fields.items():
+            self.now[name] = jnp.where(when, value, self.now[name])
+
+    def add(self, when, **fields) -> None:
+        """Registers that change by an amount where `when`."""
+        when = self.known(when)
+        for name, value in fields.items():
+            self.now[name] = self.now[name] + jnp.where(when, value, 0)
+
+    def fault(self, when, bit: int) -> None:
+        """Fault bits stay."""
+        when = self.known(when)
+        self.now["fault"] = self.now["fault"] | jnp.where(when, int(bit), 0)
+
+    def cell(self, slot: int, when, row: Word, column, word: Word) -> None:
+        """One of the four words that a step may write to the rows."""
+        when = self.known(when)
+        for name, value in ((f"cell{slot}", 2 * row + column), (f"word{slot}", word)):
+            self.writes[name] = jnp.where(when, value, self.writes[name])
+
+    def write(self, when, what: str, at: Word, word: Word) -> None:
+        """One word of `block` or `handle`."""
+        when = self.known(when)
+        self.writes[what] = jnp.where(when, at, self.writes[what])
+        self.writes[f"{what}_word"] = jnp.where(when, word, self.writes[f"{what}_word"])
+
+    def tick(self, when, tick, amount=1) -> None:
+        """One counter."""
+        when = self.known(when)
+        self.writes["tick"] = jnp.where(when, tick, self.writes["tick"])
+        self.writes["amount"] = jnp.where(when, amount, self.writes["amount"])
+
+    def fill(self, when, migratetype: Word, order: Word) -> None:
+        """The list (migratetype, order) is not empty from here on."""
+        self.filled = self._list(self.filled, when, migratetype, order)
+
+    def empty(self, when, migratetype: Word, order: Word) -> None:
+        """The list (migratetype, order) is empty from here on."""
+        self.emptied = self._list(self.emptied, when, migratetype, order)
+
+    def _list(self, so_far, when, migratetype, order):
+        when = self.known(when)
+        was, position = so_far
+        return was | when, jnp.where(when, migratetype * NR_PAGE_ORDERS + order, position)
+
+    def finish(self, when, answer=0) -> None:
+        """The command is finished."""
+        when = self.known(when)
+        self.finished = self.finished | when
+        self.answer = jnp.where(when, answer, self.answer)
+
+    def touched(self) -> list[Word]:
+        """The list that stops being empty, and the one that becomes so; -1 for none."""
+        return [jnp.where(when, at, -1) for when, at in (self.filled, self.emptied)]
+
+    def result(self, filled: Word, emptied: Word) -> tuple[Registers, Writes, Word, Word]:
+        """Registers and writes of this step, whether the command is finished, its answer."""
+        two = 2 * NR_PAGE_ORDERS
+        for k, name in enumerate(("lists01", "lists23", "lists45", "lists6")):
+            for at, on in ((emptied, False), (filled, True)):
+                bit = jnp.where((at >= k * two) & (at < (k + 1) * two), 1 << (at - k * two), 0)
+                self.now[name] = self.now[name] | bit if on else self.now[name] & ~bit
+        return Registers(**self.now), Writes(**self.writes), self.finished, self.answer
+
+
+def counted(block: Word, free, lru) -> Word:
+    """A pageblock word with its counts of free and LRU pages changed."""
+    return block + (free << FREE_SHIFT) + (lru << LRU_SHIFT)

@@ -1,0 +1,93 @@
+"""What metrics are read from: sums over the pages and pageblocks of one zone."""
+
+from typing import NamedTuple
+
+import jax.numpy as jnp
+from jaxtyping import Array, Int32
+
+from secretjax.mm.layout import LIST_TYPES, ORDER_SHIFT, SPLIT, TAKEN, TYPE, WHERE_SHIFT, Use, Where
+from secretjax.mm.state import Tick, Word, Zone
+from secretjax.mm.words import NR_PAGE_ORDERS, PAGEBLOCK_ORDER, PAGEBLOCK_PAGES, Event, Migratetype
+
+
+class Reading(NamedTuple):
+    """One zone in numbers. Pool counts and user events are the proposal's own."""
+
+    free_blocks: Int32[Array, "6 11"]  # on the buddy lists, by migratetype and order
+    pageblocks: Int32[Array, " 6"]  # by migratetype
+    secret_pages: Word  # held by users
+    secret_blocks: Word  # pageblocks that hold at least one
+    polluted_blocks: Word  # MOVABLE or CMA pageblocks, not taken whole, with a page in use that stays
+    unmovable_blocks: Word  # pageblocks of any type with such a page
+    used_pages: Word
+    movable_pages: Word  # of them movable
+    pool_pages: Word  # held by pools, with or without user
+    pool_idle: Word  # of them without user
+    entries: Int32[Array, " 3"]  # of the direct map: 4 KiB, 2 MiB, 1 GiB
+    nonpresent: Word  # pages absent from the direct map
+    events: Int32[Array, " events"]  # by words.Event
+
+
+def events_of(ticks: Int32[Array, " ticks"], own: dict) -> Int32[Array, " events"]:
+    """The counters of the zone under the kernel's names, with those of the proposal (`own`)."""
+    t = {tick: ticks[tick] for tick in Tick}
+    splits = t[Tick.UNMAPPED_SPLIT]
+    calls = t[Tick.UNMAPPED] + splits
+    e = {
+        Event.ALLOCATED: t[Tick.OWN] + t[Tick.STOLEN] + t[Tick.CLAIMED_WHOLE],
+        Event.FREED: t[Tick.FREED],
+        Event.CLAIMED: t[Tick.CLAIMED_WHOLE] + t[Tick.CLAIMED_PART],
+        Event.STOLEN: t[Tick.STOLEN],
+        Event.SPLIT_1G: t[Tick.SPLIT_1G],
+        Event.SPLIT_2M: splits,
+        Event.UNMAP_CALL: calls,
+        Event.MAP_CALL: t[Tick.MAPPED],
+        Event.FLUSH: calls + splits + t[Tick.SPLIT_1G],
+        Event.MIGRATED: t[Tick.MIGRATED] + t[Tick.MIGRATED_SECRET],
+        Event.MIGRATE_FAILED: t[Tick.MIGRATE_FAILED],
+        Event.SECRET_COPIED: t[Tick.MIGRATED_SECRET],
+        Event.TAKEN: t[Tick.TAKEN],
+        Event.TAKE_FAILED: t[Tick.TAKE_FAILED],
+    } | own
+    return jnp.stack([e.get(event, jnp.zeros_like(splits)) for event in Event])
+
+
+def read(zone: Zone, pages: int, own: dict, *, held: Word, pool_pages: Word, pool_idle: Word) -> Reading:
+    """Sums over a zone whose last writes are in its arrays (run idle steps first)."""
+    word = zone.link[: 2 * pages : 2]
+    kind, order = word >> WHERE_SHIFT, (word >> ORDER_SHIFT) & 15
+    blocks = pages >> PAGEBLOCK_ORDER
+    block = zone.block[:blocks]
+    label = block & TYPE
+    in_use = (kind == Where.NONE) & ((word & Use.USED) != 0)
+    size = jnp.where(in_use, 1 << order, 0)
+    stays = ((word & Use.LRU) == 0) | ((word & (Use.FIXED | Use.SECRET)) != 0)
+    per_block = lambda x: x.reshape(blocks, PAGEBLOCK_PAGES).sum(1)  # noqa: E731
+    stuck = per_block(jnp.where(stays, size, 0)) > 0
+    secret = per_block(jnp.where((word & Use.SECRET) != 0, size, 0)) > 0
+    page_label = jnp.repeat(label, PAGEBLOCK_PAGES, total_repeat_length=pages)
+    lists = (LIST_TYPES - 1) * NR_PAGE_ORDERS
+    key = jnp.where(kind == Where.BUDDY, page_label * NR_PAGE_ORDERS + order, lists)
+    free_blocks = jnp.zeros(lists, jnp.int32).at[key].add(1, mode="drop")
+    split = ((block & SPLIT) != 0).sum(dtype=jnp.int32)
+    giant = zone.block[blocks:].sum(dtype=jnp.int32)
+    giant_blocks = jnp.minimum(giant * 512, blocks)
+    gone = jnp.where((word & Use.UNMAPPED) != 0, size, 0) + jnp.where(kind == Where.POOL, 1 << order, 0)
+    movable_label = (label == Migratetype.MOVABLE) | (label == Migratetype.CMA)
+    movable_label = movable_label & ((block & TAKEN) == 0)
+    count = lambda x: x.sum(dtype=jnp.int32)  # noqa: E731
+    return Reading(
+        free_blocks=free_blocks.reshape(LIST_TYPES - 1, NR_PAGE_ORDERS),
+        pageblocks=jnp.stack([count(label == t) for t in range(LIST_TYPES - 1)]),
+        secret_pages=held,
+        secret_blocks=count(secret),
+        polluted_blocks=count(stuck & movable_label),
+        unmovable_blocks=count(stuck),
+        used_pages=count(size),
+        movable_pages=count(jnp.where(stays, 0, size)),
+        pool_pages=pool_pages,
+        pool_idle=pool_idle,
+        entries=jnp.stack([split * PAGEBLOCK_PAGES, blocks - split - giant_blocks, giant]),
+        nonpresent=count(gone),
+        events=events_of(zone.ticks, own),
+    )

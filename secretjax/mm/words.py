@@ -1,0 +1,47 @@
+"""Words of the kernel, as numbers (include/linux/mmzone.h of Linux 6.12, x86-64, 4 KiB pages)."""
+
+from enum import IntEnum
+
+MAX_PAGE_ORDER = 10
+NR_PAGE_ORDERS = 11
+PAGEBLOCK_ORDER = 9
+PAGEBLOCK_PAGES = 1 << PAGEBLOCK_ORDER
+GIGABYTE_BLOCKS = 512
+
+
+class Migratetype(IntEnum):
+    """Types of pageblocks and free lists. POOL is ours: pages that a proposal's pool holds."""
+
+    UNMOVABLE = 0
+    MOVABLE = 1
+    RECLAIMABLE = 2
+    HIGHATOMIC = 3
+    CMA = 4
+    ISOLATE = 5
+    POOL = 6
+
+
+class Event(IntEnum):
+    """What is counted, as it happens. Costs in ns are applied to these counts afterwards."""
+
+    ALLOCATED = 0  # blocks that left the buddy for a requester
+    FREED = 1  # blocks that came back
+    CLAIMED = 2  # fallback: a pageblock was taken over
+    STOLEN = 3  # fallback: a block was taken from a foreign list, the pageblock keeps its type
+    SPLIT_1G = 4  # direct map: 1 GiB entries split (vmstat direct_map_level3_splits)
+    SPLIT_2M = 5  # direct map: 2 MiB entries split (vmstat direct_map_level2_splits)
+    UNMAP_CALL = 6  # set_direct_map_invalid_noflush and its multi-page form
+    MAP_CALL = 7  # set_direct_map_default_noflush
+    FLUSH = 8  # TLB flushes on every CPU, those of splits included
+    ZEROED = 9  # pages zeroed for users of secret memory
+    MIGRATED = 10  # pages moved (vmstat pgmigrate_success)
+    MIGRATE_FAILED = 11  # pages that could not be (vmstat pgmigrate_fail)
+    SECRET_COPIED = 12  # of MIGRATED, secret pages: each copied through a temporary mapping
+    TAKEN = 13  # contiguous ranges taken (cma_alloc, alloc_contig_range)
+    TAKE_FAILED = 14  # ranges that could not be emptied (-EBUSY)
+    GRANTED = 15  # secret pages handed to users
+    FALLBACK = 16  # of GRANTED, single pages handed out because the pool could not grow
+    REFUSED_MMAP = 17  # pages refused at mmap time (by admission)
+    REFUSED_FAULT = 18  # pages refused at fault time
+    HUGE_TRIED = 19  # huge pages that others asked for
+    HUGE_OK = 20  # and got

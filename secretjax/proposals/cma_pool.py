@@ -1,0 +1,45 @@
+"""P5: a pool grown from a CMA area."""
+
+from dataclasses import dataclass
+
+from secretjax.mm.contig import IN_AREA
+from secretjax.mm.load import with_cma_area
+from secretjax.mm.state import Op
+from secretjax.mm.words import PAGEBLOCK_ORDER, Migratetype
+from secretjax.proposals._pool import Pool
+from secretjax.proposals.base import command
+
+ALL = 1 << 20
+
+
+@dataclass(frozen=True)
+class CmaPool(Pool):
+    """A pool of 2 MiB blocks taken from a CMA area: emptied by migration, never by fallback.
+
+    As in v16 each file has its own pool (option `shared`: one for all), grown by cma_alloc() of
+    512 pages, first fit; blocks go back to the area when the file ends. The area bounds it: when
+    no block of it can be emptied, the request is refused. A start state without a CMA area gets
+    one of `area_percent` of memory made of its MOVABLE pageblocks that hold nothing unmovable,
+    from the top of memory down: where a real area, reserved at boot, would never have held any.
+
+    Not modelled: drain of per-CPU lists, pinned pages, retries, cma_alloc() going on one page
+    further after -EBUSY, charging of whole blocks to a cgroup.
+    """
+
+    name = "cma_pool"
+    label = "CMA pool (v16)"
+    source = "Mike Rapoport, v16 of memfd_secret, linux-kselftest, 21 Jan 2021; mm/cma.c"
+    slot = 4
+    pool = True
+    area_percent: int = 30
+
+    def prepare(self, start):
+        if (start.block_mt == Migratetype.CMA).any():
+            return start
+        return with_cma_area(start, start.zone["managed"] * self.area_percent // 100)
+
+    def grow(self, ask, use, owner):
+        return command(Op.TAKE, ALL, -1, use, owner=owner, page=IN_AREA)
+
+
+PROPOSAL = CmaPool

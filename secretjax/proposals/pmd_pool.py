@@ -1,0 +1,34 @@
+"""P3 and P4: a pool grown by PMD_ORDER allocations."""
+
+from dataclasses import dataclass
+
+from secretjax.mm.state import Op
+from secretjax.mm.words import PAGEBLOCK_ORDER, Migratetype
+from secretjax.proposals._pool import Pool
+from secretjax.proposals.base import command
+
+
+@dataclass(frozen=True)
+class PmdPool(Pool):
+    """A pool of 2 MiB blocks from the buddy; when none is to be had, a single page.
+
+    Each file has its own pool (option `shared`: one for all). A block leaves the direct map in
+    one call, so no 2 MiB entry is split; it goes back when the file ends. With `fallback=False`
+    it is the form without fallback, which refuses instead.
+
+    Not modelled: compaction for the order-9 request (it fails as soon as no free block of that
+    order is left), charging of whole blocks, pages zeroed once per block.
+    """
+
+    name = "pmd_pool"
+    label = "2 MiB pool, order-0 fallback"
+    source = "Mike Rapoport, linux-kselftest, 28 Jan 2021: pool of PMD_ORDER, order 0 when it fails"
+    slot = 3
+    pool = True
+    fallback: bool = True
+
+    def grow(self, ask, use, owner):
+        return command(Op.ALLOC, PAGEBLOCK_ORDER, Migratetype.UNMOVABLE, use, owner=owner)
+
+
+PROPOSAL = PmdPool

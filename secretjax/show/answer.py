@@ -1,0 +1,85 @@
+"""The named numbers of a run as the tables on the site's first page."""
+
+import html
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+Numbers = Mapping[str, Any]
+
+
+def tables(numbers: Numbers, arms: Sequence[str] = ()) -> str:
+    """HTML: for each demand its arms by metric; whatever is named otherwise in a list below.
+
+    A number is named `demand.step.arm.metric` and holds value, low, high, unit and label, or it is
+    bare. `arms` gives the order of the rows.
+    """
+    grids: dict[tuple[str, str], dict[str, dict[str, Numbers]]] = {}
+    rest = {}
+    for name, value in numbers.items():
+        parts = name.split(".")
+        if len(parts) < 4 or not isinstance(value, Mapping):
+            rest[name] = value
+            continue
+        demand, step, arm, metric = parts[0], parts[1], ".".join(parts[2:-1]), parts[-1]
+        grids.setdefault((demand, step), {}).setdefault(arm, {})[metric] = value
+    shown = [
+        f"<h3>{html.escape(demand)}, at {html.escape(step)}</h3>\n{_grid(grid, arms)}"
+        for (demand, step), grid in grids.items()
+    ]
+    if rest:
+        shown.append(_list(rest))
+    return "\n\n".join(shown)
+
+
+def _grid(grid: Mapping[str, Mapping[str, Numbers]], arms: Sequence[str]) -> str:
+    metrics = list(dict.fromkeys(metric for row in grid.values() for metric in row))
+    heads = {m: next(row[m] for row in grid.values() if m in row) for m in metrics}
+    place = {arm: number for number, arm in enumerate(arms)}
+    rows = [
+        [html.escape(arm), *[_cell(grid[arm].get(metric)) for metric in metrics]]
+        for arm in sorted(grid, key=lambda arm: (place.get(arm, len(place)), arm))
+    ]
+    return _table(["arm", *[_head(metric, heads[metric]) for metric in metrics]], rows)
+
+
+def _head(metric: str, number: Numbers) -> str:
+    label = str(number.get("label", metric)).rpartition(": ")[2] or metric
+    unit = number.get("unit")
+    return html.escape(f"{label}, {unit}" if unit else label)
+
+
+def _cell(number: Numbers | None) -> str:
+    """The mean and, smaller, its interval."""
+    if number is None:
+        return ""
+    value, low, high = (number.get(key) for key in ("value", "low", "high"))
+    if low is None or high is None or low == high:
+        return plain(value)
+    return f'{plain(value)}<br><span class="interval">{plain(low)} to {plain(high)}</span>'
+
+
+def _list(numbers: Numbers) -> str:
+    rows = []
+    for name, value in numbers.items():
+        number = value if isinstance(value, Mapping) else {"value": value}
+        label, unit = str(number.get("label", name)), str(number.get("unit", ""))
+        rows.append([html.escape(label), _cell(number), html.escape(unit)])
+    return _table(["number", "value", "unit"], rows)
+
+
+def _table(heads: Iterable[str], rows: Iterable[Iterable[str]]) -> str:
+    head = "".join(f"<th>{cell}</th>" for cell in heads)
+    body = "\n".join("<tr>" + "".join(f"<td>{c}</td>" for c in row) + "</tr>" for row in rows)
+    return (
+        '<div class="pst-scrollable-table-container"><table class="table answer">\n'
+        f"<thead><tr>{head}</tr></thead>\n<tbody>\n{body}\n</tbody>\n</table></div>"
+    )
+
+
+def plain(value: object) -> str:
+    """A number to four digits, thousands set apart; nothing is "undetermined"."""
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return "undetermined" if value is None else html.escape(str(value))
+    if value == int(value) and abs(value) < 1e15:
+        return f"{int(value):,}"
+    return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.4g}"

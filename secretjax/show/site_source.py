@@ -1,0 +1,203 @@
+"""The Sphinx source of the site: notebooks as they were executed, and pages made from data."""
+
+import json
+import re
+import shutil
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+import jinja2
+import nbformat
+
+from secretjax import __version__
+from secretjax.errors import UserError
+from secretjax.show import answer, catalogue
+
+TEMPLATE = Path(__file__).with_name("site_template")
+DATA = (
+    "manifest.json",
+    "numbers.json",
+    "samples.parquet",
+    "kernel_replay.parquet",
+    "kernel_predict.parquet",
+)
+GROUPS = {"proposals": "Proposals", "admissions": "Admissions", "workloads": "Demands"}
+HIDDEN = {"parameters", "injected-parameters", "papermill-error-cell-tag"}
+
+
+def write(run: Path, source: Path) -> None:
+    """Writes all pages of the run folder `run` into the new folder `source`."""
+    shutil.copytree(TEMPLATE, source, ignore=shutil.ignore_patterns("*.jinja", "__pycache__"))
+    manifest = read_json(run / "manifest.json")
+    (source / "site.json").write_text(json.dumps({"version": __version__, "run": run.name}))
+    _notebooks(run, source)
+    _plugins(source)
+    _provenance(run, source, manifest)
+    _front(run, source, manifest)
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    """The object in `path`; a `UserError` says what is wrong with the file."""
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return {}
+    except ValueError as e:
+        raise UserError(f"{path}: no valid JSON ({e}); run the study again") from e
+    if not isinstance(found, dict):
+        raise UserError(f"{path}: holds a {type(found).__name__}, but an object is expected")
+    return found
+
+
+def read_notebook(path: Path) -> nbformat.NotebookNode:
+    """The notebook in `path`; a `UserError` says which file is none."""
+    try:
+        return nbformat.read(path, as_version=4)
+    except (ValueError, AttributeError, KeyError, nbformat.ValidationError) as e:
+        raise UserError(f"{path}: no notebook ({e}); run the study again") from e
+
+
+def title(notebook: nbformat.NotebookNode, path: Path) -> str:
+    """The first heading, or the file's name."""
+    for cell in notebook.cells:
+        if cell.cell_type == "markdown" and (found := re.search(r"(?m)^# +(.+)$", cell.source)):
+            return found.group(1).strip()
+    return path.stem
+
+
+def prose(text: str) -> str:
+    """A docstring as Markdown: its code stays, what Markdown would take for markup does not."""
+    parts = re.split(r"(`+[^`]*`+)", text)
+    parts[::2] = [re.sub(r"([<{$\[\]|])", r"\\\1", part) for part in parts[::2]]
+    return "".join(parts)
+
+
+def _render(name: str, **values: object) -> str:
+    loader = jinja2.FileSystemLoader(TEMPLATE)
+    environment = jinja2.Environment(
+        loader=loader, undefined=jinja2.StrictUndefined, keep_trailing_newline=True
+    )
+    return environment.get_template(f"{name}.md.jinja").render(**values)
+
+
+def _notebooks(run: Path, source: Path) -> None:
+    folder = source / "notebooks"
+    folder.mkdir()
+    pages = []
+    for path in sorted((run / "notebooks").glob("*.ipynb")):
+        notebook = read_notebook(path)
+        heading = title(notebook, path)
+        pages.append({"stem": path.stem, "file": path.name, "title": prose(heading)})
+        nbformat.write(_cleaned(notebook, heading), folder / path.name)
+    if not pages:
+        raise UserError(
+            f"{run / 'notebooks'}: no executed notebook here, but the site shows them; "
+            "run `make results` first"
+        )
+    (folder / "index.md").write_text(_render("notebooks", pages=pages))
+
+
+def _cleaned(notebook: nbformat.NotebookNode, heading: str) -> nbformat.NotebookNode:
+    """Without the parameter cells and papermill's marks, and with a heading to be listed by."""
+    notebook.metadata.pop("papermill", None)
+    notebook.metadata.pop("widgets", None)
+    notebook.metadata.setdefault("language_info", {"name": "python", "pygments_lexer": "ipython3"})
+    for cell in notebook.cells:
+        cell.metadata.pop("papermill", None)
+        tags = set(cell.metadata.get("tags", []))
+        if tags & HIDDEN:
+            cell.metadata["tags"] = sorted(tags | {"remove-cell"})
+        for output in cell.get("outputs", []):
+            # A widget is alive only in JupyterLab; its static form is shown instead.
+            output.get("data", {}).pop("application/vnd.jupyter.widget-view+json", None)
+    first = next((c for c in notebook.cells if c.cell_type == "markdown"), None)
+    if first is None or not re.search(r"(?m)^# +", first.source):
+        notebook.cells.insert(0, nbformat.v4.new_markdown_cell(f"# {heading}"))
+    return notebook
+
+
+def _plugins(source: Path) -> None:
+    folder = source / "proposals"
+    folder.mkdir()
+    groups = []
+    for kind, heading in GROUPS.items():
+        listed = []
+        for entry in catalogue.entries(kind):
+            page = entry.name if kind == "proposals" else f"{kind}-{entry.name}"
+            shown = {
+                "name": entry.name,
+                "label": prose(entry.label),
+                "source": prose(entry.source),
+                "line": prose(entry.line),
+                "body": _body(entry.text),
+                "options": [
+                    {"name": o.name, "type": prose(o.type), "default": prose(o.default)}
+                    for o in entry.options
+                ],
+                "page": page,
+            }
+            (folder / f"{page}.md").write_text(_render("plugin", entry=shown))
+            listed.append(shown)
+        groups.append({"title": heading, "entries": listed})
+    (folder / "index.md").write_text(_render("plugins", groups=groups))
+
+
+def _body(text: str) -> str:
+    """The docstring, what is not modelled set off so that nobody overlooks it."""
+    paragraphs = []
+    for paragraph in prose(text).split("\n\n"):
+        if paragraph.startswith("Not modelled:"):
+            rest = paragraph.removeprefix("Not modelled:").strip()
+            rest = rest[:1].upper() + rest[1:]
+            paragraph = f":::{{admonition}} Not modelled\n:class: warning\n{rest}\n:::"
+        paragraphs.append(paragraph)
+    return "\n\n".join(paragraphs)
+
+
+def _provenance(run: Path, source: Path, manifest: Mapping[str, Any]) -> None:
+    folder = source / "data"
+    folder.mkdir()
+    files = [name for name in DATA if (run / name).is_file()]
+    for name in files:
+        shutil.copyfile(run / name, folder / name)
+    plain = {k: v for k, v in manifest.items() if not isinstance(v, Mapping)}
+    sections = [{"title": "This run", "rows": list(_rows(plain))}] if plain else []
+    for key, value in manifest.items():
+        if isinstance(value, Mapping):
+            sections.append({"title": _words(key), "rows": list(_rows(value))})
+    page = _render("provenance", run=run.name, files=files, sections=sections)
+    (source / "provenance.md").write_text(page)
+
+
+def _words(key: str) -> str:
+    return prose(key.replace("_", " ").capitalize())
+
+
+def _rows(values: Mapping[str, Any], prefix: str = "") -> Iterable[tuple[str, str]]:
+    """Nested values as (dotted key, text) rows."""
+    for key, value in values.items():
+        if isinstance(value, list) and value and all(isinstance(v, Mapping) for v in value):
+            value = {v.get("name", number): v for number, v in enumerate(value)}
+        if isinstance(value, Mapping) and value:
+            yield from _rows(value, f"{prefix}{key}.")
+        else:
+            flat = value if isinstance(value, str) else json.dumps(value)
+            yield prose(f"{prefix}{key}"), prose(" ".join(flat.split())) or "-"
+
+
+def _front(run: Path, source: Path, manifest: Mapping[str, Any]) -> None:
+    params = manifest.get("params", {})
+    arms = [arm["name"] for arm in params.get("arms", []) if isinstance(arm, Mapping)]
+    question = params.get("question") or manifest.get("question")
+    figure = next((run / "figures").glob("answer*.svg"), None)
+    if figure:
+        shutil.copyfile(figure, source / "answer.svg")
+    page = _render(
+        "index",
+        question=prose(" ".join(str(question or "What did this run find?").split())),
+        answers=answer.tables(read_json(run / "numbers.json"), arms),
+        figure="answer.svg" if figure else "",
+        figure_alt="The answer as a figure; its numbers are in the table below.",
+    )
+    (source / "index.md").write_text(page)

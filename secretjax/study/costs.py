@@ -1,0 +1,191 @@
+"""What counted events cost: ns from a sourced table, applied after the simulation.
+
+Total in ns, of the CPUs that ask for the work (for `low`, `best` and `high` of every entry):
+
+    GRANTED x fault + ZEROED x zero_page                         mm/secretmem.c: secretmem_fault
+  + (UNMAP_CALL + MAP_CALL) x set_direct_map + (SPLIT_1G + SPLIT_2M) x split
+                                     arch/x86/mm/pat/set_memory.c: __change_page_attr,
+                                     __split_large_page
+  + FLUSH x (flush + flush_receiver x (cpus - 1))                arch/x86/mm/tlb.c: flush_tlb_func
+  + MIGRATED x migrate_page + MIGRATE_FAILED x migrate_failure   mm/migrate.c: migrate_pages_batch
+  + SECRET_COPIED x window                     as arch/x86/kernel/alternative.c: __text_poke
+  + (TAKEN + TAKE_FAILED) x take_range         mm/page_alloc.c: alloc_contig_range
+  + (ALLOCATED + FREED) x buddy + CLAIMED x claim     mm/page_alloc.c: __rmqueue, __free_one_page
+
+Exposure in page-ns x CPUs: how long a secret page is readable while it is copied, and by how many
+CPUs. Through a temporary mapping that is one CPU for copy_page. If the page were put back into the
+direct map instead, it would be every CPU, for copy_page and until the flush has reached them all
+(arch/x86/mm/pat/set_memory.c: set_direct_map_invalid_noflush; mm/migrate.c: migrate_folio_move).
+A page counts once, though both its old and its new frame are readable.
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Literal, get_args
+
+import numpy as np
+import pandas as pd
+from jaxtyping import Float64
+from pydantic import Field, model_validator
+
+from secretjax.errors import UserError
+from secretjax.mm.words import Event
+from secretjax.study.strict import Strict, checked, read
+
+Bound = Literal["low", "best", "high"]
+BOUNDS: tuple[Bound, ...] = get_args(Bound)
+Ns = Annotated[float, Field(ge=0, le=1e9)]
+Text = Annotated[str, Field(min_length=1, max_length=1000)]
+# {metric: (label, unit)}
+METRICS = {
+    "cost_ns": ("cost of all counted work", "ns"),
+    "exposure_page_ns": ("exposure through a temporary mapping", "page-ns x CPUs"),
+    "exposure_direct_map_page_ns": ("exposure if put into the direct map", "page-ns x CPUs"),
+}
+
+
+class Cost(Strict):
+    """ns per unit; `low` to `high` is the range that conclusions have to survive."""
+
+    unit: Text
+    low: Ns
+    best: Ns
+    high: Ns
+    source: Text
+    standing: Literal["measured", "derived", "assumption"]
+
+    @model_validator(mode="after")
+    def _ordered(self) -> "Cost":
+        if not self.low <= self.best <= self.high:
+            raise ValueError("should have low <= best <= high")
+        return self
+
+
+class Entries(Strict):
+    """The primitives; each is explained in the table itself."""
+
+    fault: Cost
+    zero_page: Cost
+    copy_page: Cost
+    window: Cost
+    flush: Cost
+    flush_receiver: Cost
+    split: Cost
+    set_direct_map: Cost
+    buddy: Cost
+    claim: Cost
+    migrate_page: Cost
+    migrate_failure: Cost
+    take_range: Cost
+
+
+class _Table(Strict):
+    name: Text
+    about: Text
+    costs: Entries
+
+
+@dataclass(frozen=True)
+class Costs:
+    """A cost table."""
+
+    name: str
+    about: str
+    entries: Entries
+
+    def ns(self, entry: str, bound: Bound) -> float:
+        """One number of the table."""
+        return float(getattr(getattr(self.entries, entry), bound))
+
+    def flush(self, cpus: int, bound: Bound) -> float:
+        """ns until a flush has reached `cpus` CPUs, the one that asks included."""
+        return self.ns("flush", bound) + self.ns("flush_receiver", bound) * (cpus - 1)
+
+    def frame(self) -> pd.DataFrame:
+        """The table as one: columns cost, unit, low, best, high, standing, source."""
+        rows = self.entries.model_dump()
+        frame = pd.DataFrame([{"cost": name, **row} for name, row in rows.items()])
+        return frame[["cost", "unit", *BOUNDS, "standing", "source"]]
+
+
+def load(path: Path) -> Costs:
+    """The table in the YAML file `path`; a `UserError` says which entry is wrong and how."""
+    table = checked(_Table, read(path), str(path))
+    return Costs(table.name, table.about, table.costs)
+
+
+def weights(table: Costs, cpus: int, bound: Bound) -> Float64[np.ndarray, " events"]:
+    """ns per counted event, indexed by `Event`."""
+    ns = {
+        Event.GRANTED: table.ns("fault", bound),
+        Event.ZEROED: table.ns("zero_page", bound),
+        Event.UNMAP_CALL: table.ns("set_direct_map", bound),
+        Event.MAP_CALL: table.ns("set_direct_map", bound),
+        Event.SPLIT_1G: table.ns("split", bound),
+        Event.SPLIT_2M: table.ns("split", bound),
+        Event.FLUSH: table.flush(cpus, bound),
+        Event.MIGRATED: table.ns("migrate_page", bound),
+        Event.MIGRATE_FAILED: table.ns("migrate_failure", bound),
+        Event.SECRET_COPIED: table.ns("window", bound),
+        Event.TAKEN: table.ns("take_range", bound),
+        Event.TAKE_FAILED: table.ns("take_range", bound),
+        Event.ALLOCATED: table.ns("buddy", bound),
+        Event.FREED: table.ns("buddy", bound),
+        Event.CLAIMED: table.ns("claim", bound),
+    }
+    return np.array([ns.get(event, 0.0) for event in Event], np.float64)
+
+
+def total(counts: np.ndarray, table: Costs, cpus: int, bound: Bound) -> np.ndarray:
+    """ns for counters [..., events], indexed by `Event`; float64 [...]."""
+    return np.asarray(counts.astype(np.float64) @ weights(table, cpus, bound))
+
+
+def exposure(
+    copied: np.ndarray,
+    table: Costs,
+    cpus: int,
+    bound: Bound,
+    window: Literal["temporary", "direct_map"] = "temporary",
+) -> np.ndarray:
+    """page-ns x CPUs in which secrets were readable, for numbers of secret pages copied.
+
+    temporary    pages x copy x 1 CPU
+    direct_map   pages x (copy + flush) x every CPU
+    """
+    ns = table.ns("copy_page", bound)
+    seen = ns if window == "temporary" else (ns + table.flush(cpus, bound)) * cpus
+    return copied.astype(np.float64) * seen
+
+
+def apply(samples: pd.DataFrame, table: Costs, cpus: int) -> pd.DataFrame:
+    """The costs of tidy samples, one row per state and step for each of `METRICS`.
+
+    samples  columns as in samples.parquet, with a metric per event, in lower case
+    Returns the same columns without `value`, with low, best and high in float64.
+    Raises `UserError` if an event that costs something is not among the metrics.
+    """
+    names = [event.name.lower() for event in Event]
+    counted = samples[samples["metric"].isin(names)]
+    keys = [c for c in samples.columns if c not in ("metric", "value")]
+    wide = counted.pivot(index=keys, columns="metric", values="value")
+    costly = {names[i] for i in np.flatnonzero(weights(table, cpus, "best"))}
+    missing = sorted(costly - set(wide.columns))
+    if missing:
+        raise UserError(f"samples: no metric {', '.join(missing)}, so costs cannot be computed")
+    wide = wide.reindex(columns=names, fill_value=0)
+    counts = wide.to_numpy(np.int64)
+    copied = counts[:, Event.SECRET_COPIED]
+    columns = {
+        "cost_ns": [total(counts, table, cpus, b) for b in BOUNDS],
+        "exposure_page_ns": [exposure(copied, table, cpus, b) for b in BOUNDS],
+        "exposure_direct_map_page_ns": [
+            exposure(copied, table, cpus, b, "direct_map") for b in BOUNDS
+        ],
+    }
+    index = wide.index.to_frame(index=False)
+    parts = [
+        index.assign(metric=metric, **dict(zip(BOUNDS, values, strict=True)))
+        for metric, values in columns.items()
+    ]
+    return pd.concat(parts, ignore_index=True)

@@ -1,0 +1,117 @@
+"""What a result depends on, as hashes: equal hash, equal bytes."""
+
+import hashlib
+import importlib.metadata
+import json
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import secretjax
+from secretjax import __version__
+from secretjax.study import plugins
+from secretjax.study.params import Arm, Demand, Params
+
+# Raised when the same inputs shall give another result, or the same result in another form.
+FORM = 1
+DIGITS = 12
+SIMULATION = ("mm", "metrics", "workloads", "engine.py", "cases", "registry.py")
+LIBRARIES = ("jax", "matplotlib", "numpy", "pandas", "papermill", "pyarrow", "scipy", "seaborn")
+ROOT = Path(secretjax.__file__).parent
+
+
+def digest(value: Any) -> str:
+    """Hash of plain JSON values; the order of keys does not matter."""
+    text = json.dumps(value, sort_keys=True, separators=(",", ":"), allow_nan=False)
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def file_digest(path: Path) -> str:
+    """Hash of a file's bytes."""
+    with open(path, "rb") as f:
+        return hashlib.file_digest(f, "sha256").hexdigest()
+
+
+def sources(*parts: str) -> dict[str, str]:
+    """{path in the package: hash} of the Python files in these folders and files of it."""
+    found = [ROOT / part for part in parts]
+    files = [f for part in found for f in ([part] if part.is_file() else part.rglob("*.py"))]
+    return {str(f.relative_to(ROOT)): file_digest(f) for f in sorted(files)}
+
+
+@cache
+def _simulation() -> str:
+    return digest([FORM, sources(*SIMULATION)])
+
+
+@cache
+def _own_sources(kind: str, name: str) -> dict[str, str]:
+    """The plug-in's own file and what all of its kind share, but not its neighbours."""
+    folder = plugins.PACKAGES[kind].rpartition(".")[2]
+    shared = [f.name for f in (ROOT / folder).glob("*.py") if f.name[0] == "_"] + ["base.py"]
+    files = [f"{folder}/{file}" for file in [*shared, f"{name}.py"]]
+    return sources(*[file for file in files if (ROOT / file).is_file()])
+
+
+def point_key(study: Params, arm: Arm, demand: Demand) -> str:
+    """The name of the point's file: readable, then a hash of all that its numbers depend on."""
+    inputs = {
+        "simulation": _simulation(),
+        "proposal": _own_sources("proposal", arm.proposal),
+        "admission": _own_sources("admission", arm.admission),
+        "starts": _starts(study),
+        "arm": arm.model_dump(mode="json"),
+        "demand": demand.model_dump(mode="json"),
+        "scale": [study.states, study.seed, study.ageing_events],
+    }
+    return f"{demand.name}--{arm.name}--{digest(inputs)[:DIGITS]}"
+
+
+def kernel_key(study: Params) -> str:
+    """The same for the comparison with the captured kernel, which needs every proposal."""
+    cases = sorted(f for f in study.cases_dir().rglob("*") if f.is_file() and f.name[0] != ".")
+    inputs = {
+        "simulation": _simulation(),
+        "sources": sources("proposals", "admission", "predict.py", "study/kernel.py"),
+        "cases": {str(f.relative_to(study.cases_dir())): file_digest(f) for f in cases},
+        "scale": [study.kernel_states, study.seed],
+    }
+    return f"kernel--{digest(inputs)[:DIGITS]}"
+
+
+def run_id(study: Params) -> str:
+    """The name of the run folder: the params, the points, the cost table."""
+    inputs = {
+        "params": study.resolve(),
+        "points": sorted(point_key(study, arm, demand) for arm, demand in study.points()),
+        "kernel": kernel_key(study) if study.kernel_states else None,
+        "costs": file_digest(study.costs_file()),
+    }
+    return digest(inputs)[:DIGITS]
+
+
+def notebook_key(study: Params, file: Path, data: list[Path]) -> str:
+    """What an executed notebook depends on: its source, the package, the libraries, the data."""
+    inputs = {
+        "notebook": file_digest(file),
+        "package": sources("."),
+        "versions": versions(),
+        "params": study.resolve(),
+        "costs": file_digest(study.costs_file()),
+        "data": {f.name: file_digest(f) for f in data},
+    }
+    return digest(inputs)
+
+
+def start_digests(study: Params) -> dict[str, str]:
+    """{start state: hash of its file}."""
+    return dict(_starts(study))
+
+
+def _starts(study: Params) -> list[tuple[str, str]]:
+    return [(name, file_digest(file)) for name, file in study.start_files().items()]
+
+
+def versions() -> dict[str, str]:
+    """Of the package and of the libraries that leave a mark in results."""
+    return {"secretjax": __version__} | {n: importlib.metadata.version(n) for n in LIBRARIES}

@@ -1,0 +1,256 @@
+"""A study as its params file describes it: strict, resolved, ready to be hashed."""
+
+import json
+import re
+from pathlib import Path
+from typing import Annotated, Any
+
+from pydantic import Field, PrivateAttr
+
+import secretjax
+from secretjax.errors import UserError, suggestion
+from secretjax.study import plugins
+from secretjax.study.strict import Strict, checked, override, read
+
+Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9_][A-Za-z0-9_.+-]{0,63}$")]
+Options = Annotated[dict[str, Any], Field(default_factory=dict)]
+MAX_STATES = 1 << 16
+START_SUFFIX = ".predict.npz"
+
+
+class Arm(Strict):
+    """One way to back secret memory: a proposal behind an admission, each with its options."""
+
+    name: Name
+    proposal: str
+    admission: str = "none"
+    options: Options
+    admission_options: Options
+
+
+class Demand(Strict):
+    """What users ask for: a workload and its options."""
+
+    name: Name
+    kind: str
+    options: Options
+
+
+class Params(Strict):
+    """A study. Paths and defaults are resolved; every arm faces every demand.
+
+    starts         names of start states, files NAME.predict.npz in the folder kernel/
+    states         memory states per arm and demand; state i starts from starts[i % len(starts)]
+    seed           the randomness of state i depends on (seed, i) only
+    ageing_events  events of background work in each state before the demand
+    cpus           CPUs that a TLB flush has to reach
+    costs          path of the cost table, beside the params file
+    kernel_states  simulations per captured case when the model is compared with the kernel; 0: none
+    """
+
+    name: Name
+    question: Annotated[str, Field(min_length=1, max_length=2000)]
+    seed: Annotated[int, Field(ge=0, lt=1 << 31)]
+    starts: Annotated[tuple[Name, ...], Field(min_length=1)]
+    states: Annotated[int, Field(ge=1, le=MAX_STATES)]
+    ageing_events: Annotated[int, Field(ge=0, le=1 << 24)] = 0
+    arms: Annotated[tuple[Arm, ...], Field(min_length=1)]
+    baseline: Name
+    demands: Annotated[tuple[Demand, ...], Field(min_length=1)]
+    cpus: Annotated[int, Field(ge=1, le=8192)]
+    costs: str
+    kernel_states: Annotated[int, Field(ge=0, le=MAX_STATES)] = 0
+    notebooks: tuple[Name, ...]
+    _shelves: tuple[Path, ...] = PrivateAttr(default=())
+
+    def resolve(self) -> dict[str, Any]:
+        """Everything that was chosen, defaults included, as plain JSON values: what is hashed."""
+        return self.model_dump(mode="json")
+
+    def points(self) -> list[tuple[Arm, Demand]]:
+        """What is simulated: every arm under every demand, demand by demand."""
+        return [(arm, demand) for demand in self.demands for arm in self.arms]
+
+    def arm(self, name: str) -> Arm:
+        """The arm called `name`."""
+        return next(arm for arm in self.arms if arm.name == name)
+
+    def start_files(self) -> dict[str, Path]:
+        """{name of a start state: its file}."""
+        return {name: self._find(f"kernel/{name}{START_SUFFIX}") for name in self.starts}
+
+    def cases_dir(self) -> Path:
+        """The folder of the captured kernel's cases."""
+        return self._find("kernel")
+
+    def costs_file(self) -> Path:
+        """The cost table."""
+        return self._find(self.costs)
+
+    def notebook_files(self) -> dict[str, Path]:
+        """{name of a notebook: its file}."""
+        return {name: self._find(f"../notebooks/{name}.ipynb") for name in self.notebooks}
+
+    def _find(self, relative: str) -> Path:
+        return _find(self._shelves, relative)
+
+
+def load(path: Path, overrides: list[str] | tuple[str, ...] = ()) -> Params:
+    """The study in the YAML file `path`, with `--set` assignments on top.
+
+    `arms: all` stands for every proposal, and for every pool behind a reservation too; an arm may
+    be written as `proposal` or `proposal+admission`; `notebooks: all` stands for every notebook.
+    Raises `UserError` on anything unknown, missing, of another type or out of range.
+    """
+    tree = read(path)
+    for assignment in overrides:
+        # So that one option of an arm can be set however the arm was written.
+        tree |= {"arms": _spelled_out(tree["arms"])} if "arms" in tree else {}
+        override(tree, assignment)
+    where = f"{path} with --set {' --set '.join(overrides)}" if overrides else str(path)
+    shelves = _shelves(path)
+    if "arms" in tree:
+        tree["arms"] = _arms(tree["arms"], where)
+    if "demands" in tree:
+        tree["demands"] = _demands(tree["demands"], where)
+    if tree.get("notebooks", "all") == "all":
+        folder = _find(shelves, "../notebooks")
+        tree["notebooks"] = sorted(file.stem for file in folder.glob("[!.]*.ipynb"))
+    return _complete(tree, where, shelves)
+
+
+def restore(resolved: dict[str, Any], beside: Path, where: str) -> Params:
+    """The study that `Params.resolve` gave, its files looked up beside the params file `beside`."""
+    return _complete(json.loads(json.dumps(resolved)), where, _shelves(beside))
+
+
+def _complete(tree: dict[str, Any], where: str, shelves: tuple[Path, ...]) -> Params:
+    params = checked(Params, tree, where)
+    params._shelves = shelves
+    if not re.search(r"[A-Za-z0-9_]", params.name):
+        raise UserError(f"{where}: name: found '{params.name}', but it needs a letter or digit")
+    for key, items in (
+        ("starts", params.starts),
+        ("arms", [arm.name for arm in params.arms]),
+        ("demands", [demand.name for demand in params.demands]),
+        ("notebooks", params.notebooks),
+    ):
+        twice = next((item for item in items if list(items).count(item) > 1), None)
+        if twice is not None:
+            raise UserError(f"{where}: {key}: '{twice}' is there twice; give one another `name`")
+    names = [arm.name for arm in params.arms]
+    if params.baseline not in names:
+        found = suggestion(params.baseline, names)
+        raise UserError(f"{where}: baseline: no arm named '{params.baseline}'; {found}")
+    _check_files(params, where)
+    return params
+
+
+def _check_files(params: Params, where: str) -> None:
+    for key, names, folder, suffix in (
+        ("starts", params.starts, "kernel", START_SUFFIX),
+        ("notebooks", params.notebooks, "../notebooks", ".ipynb"),
+    ):
+        shelf = params._find(folder)
+        for name in names:
+            if not (shelf / f"{name}{suffix}").is_file():
+                known = [f.name.removesuffix(suffix) for f in shelf.glob(f"[!.]*{suffix}")]
+                raise UserError(
+                    f"{where}: {key}: no file {name}{suffix} in {shelf}; {suggestion(name, known)}"
+                )
+    if not params.costs_file().is_file():
+        raise UserError(
+            f"{where}: costs: no file {params.costs_file()}; a path beside the params file is "
+            "expected, as costs/x86_64.yaml"
+        )
+
+
+def _shelves(path: Path) -> tuple[Path, ...]:
+    """Where files that a params file names are looked up: beside it, else the project's own."""
+    project = Path(secretjax.__file__).parents[1] / "params"
+    return (path.parent, path.parent / "params", Path("params"), project)
+
+
+def _find(shelves: tuple[Path, ...], relative: str) -> Path:
+    # Not `shelf / "../x"` as it stands: that fails where `shelf` itself does not exist.
+    up = relative.startswith("../")
+    places = [(shelf.absolute().parent if up else shelf) for shelf in shelves]
+    found = [place / relative.removeprefix("../") for place in places]
+    return next((path for path in found if path.exists()), found[0])
+
+
+def _spelled_out(given: Any) -> Any:
+    """`all` and `proposal+admission` as mappings; anything else as it is."""
+    if given == "all":
+        proposals = plugins.table("proposal")
+        given = list(proposals)
+        given += [
+            f"{name}+reservation"
+            for name, cls in proposals.items()
+            if getattr(cls, "pool", False) and "reservation" in plugins.table("admission")
+        ]
+        given.sort()
+    if not isinstance(given, list):
+        return given
+    return [_spelled_out_arm(item) if isinstance(item, str) else item for item in given]
+
+
+def _spelled_out_arm(text: str) -> dict[str, str]:
+    proposal, _, admission = text.partition("+")
+    return {"proposal": proposal, "admission": admission or "none"}
+
+
+def _arms(given: Any, where: str) -> Any:
+    given = _spelled_out(given)
+    if not isinstance(given, list):
+        raise UserError(
+            f"{where}: arms: found {given!r}, but `all` or a list is expected, as "
+            "[per_page, pmd_pool+reservation]"
+        )
+    return [_arm(item, where, f"arms.{i}") for i, item in enumerate(given)]
+
+
+def _arm(item: Any, where: str, prefix: str) -> Any:
+    if not isinstance(item, dict) or not isinstance(item.get("proposal"), str):
+        raise UserError(
+            f"{where}: {prefix}: a proposal is expected, as pmd_pool+reservation or "
+            "{proposal: pmd_pool, admission: reservation}"
+        )
+    arm = {"admission": "none", "options": {}, "admission_options": {}} | item
+    plain = arm["proposal"] + ("" if arm["admission"] == "none" else f"+{arm['admission']}")
+    arm.setdefault("name", plain)
+    checked(Arm, arm, where, prefix)
+    for kind, key in (("proposal", "options"), ("admission", "admission_options")):
+        _known(kind, arm[kind], f"{where}: {prefix}.{kind}")
+        arm[key] = plugins.options(kind, arm[kind], arm[key], where, f"{prefix}.{key}")
+    taken = getattr(plugins.table("proposal")[arm["proposal"]], "pool", False)
+    if arm["admission"] == "reservation" and not taken:
+        raise UserError(
+            f"{where}: {prefix}: {arm['proposal']} has no pool to reserve from; "
+            "a reservation goes with a pool, or leave the admission out"
+        )
+    return arm
+
+
+def _demands(given: Any, where: str) -> Any:
+    if not isinstance(given, list):
+        raise UserError(f"{where}: demands: a list is expected, as [{{kind: growth}}]")
+    return [_demand(item, where, f"demands.{i}") for i, item in enumerate(given)]
+
+
+def _demand(item: Any, where: str, prefix: str) -> Any:
+    if not isinstance(item, dict) or not isinstance(item.get("kind"), str):
+        known = ", ".join(plugins.table("workload"))
+        raise UserError(f"{where}: {prefix}.kind: a workload is expected; known here: {known}")
+    _known("workload", item["kind"], f"{where}: {prefix}.kind")
+    own = {k: v for k, v in item.items() if k not in ("kind", "name")}
+    full = plugins.options("workload", item["kind"], own, where, prefix)
+    demand = {"kind": item["kind"], "name": item.get("name", item["kind"]), "options": full}
+    checked(Demand, demand, where, prefix)
+    return demand
+
+
+def _known(kind: str, name: str, where: str) -> None:
+    known = plugins.table(kind)
+    if name not in known:
+        raise UserError(f"{where}: no {kind} named '{name}'; {suggestion(name, known)}")

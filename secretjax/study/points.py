@@ -1,0 +1,124 @@
+"""The simulations of a study, each in a process of its own kind: one thread, no neighbours.
+
+XLA's thread pool loses more than it gives to this model, so parallel means processes here.
+"""
+
+import multiprocessing
+import os
+import threading
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import Executor, Future, ProcessPoolExecutor, as_completed
+from concurrent.futures.process import BrokenProcessPool
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+from secretjax.errors import UserError
+from secretjax.study import identity, plugins, runs, tables
+from secretjax.study.params import Arm, Demand, Params
+
+
+@dataclass(frozen=True)
+class Done:
+    """One piece of work, as the summary shows it."""
+
+    what: str
+    kept: bool
+    seconds: float
+
+
+def compute(study: Params, folder: Path, jobs: int) -> Iterator[Done]:
+    """Computes what is missing of the study's points and yields each as it is done.
+
+    Raises `UserError` for whatever the model refuses; the points that are done stay.
+    """
+    missing: dict[str, Callable[[], None]] = {}
+    if study.kernel_states:
+        files = runs.kernel_files(folder, identity.kernel_key(study))
+        if all([runs.done(folder, file) for file in files]):
+            yield Done("model against kernel", True, 0.0)
+        else:
+            missing["model against kernel"] = partial(_compare, study, files)
+    for arm, demand in study.points():
+        file = runs.point_file(folder, identity.point_key(study, arm, demand))
+        if runs.done(folder, file, tables.SAMPLES):
+            yield Done(f"{demand.name}: {arm.name}", True, 0.0)
+        else:
+            missing[f"{demand.name}: {arm.name}"] = partial(_point, study, arm, demand, file)
+    if not missing:
+        return
+    with workers(min(jobs, len(missing))) as pool:
+        tasks = {pool.submit(_timed, task): what for what, task in missing.items()}
+        try:
+            yield from _as_done(tasks)
+        except BaseException:
+            pool.shutdown(wait=False, cancel_futures=True)
+            for worker in multiprocessing.active_children():
+                worker.terminate()
+            raise
+
+
+def workers(jobs: int) -> Executor:
+    """Processes for the points. They end with the one that started them, even if it is killed."""
+    spawn = multiprocessing.get_context("spawn")
+    return ProcessPoolExecutor(jobs, mp_context=spawn, initializer=_watch, initargs=(os.getpid(),))
+
+
+def _as_done(tasks: dict[Future[float], str]) -> Iterator[Done]:
+    for future in as_completed(tasks):
+        try:
+            yield Done(tasks[future], False, future.result())
+        except BrokenProcessPool as e:
+            raise UserError(
+                f"{tasks[future]}: its process was ended from outside, most likely for want of "
+                "memory; give the command again to go on, with --jobs 1 if it happens again"
+            ) from e
+        except UserError as e:
+            raise UserError(f"{tasks[future]}: {e}") from e
+
+
+def _watch(parent: int) -> None:
+    def end_with_parent() -> None:
+        while os.getppid() == parent:
+            time.sleep(0.5)
+        os._exit(1)
+
+    threading.Thread(target=end_with_parent, daemon=True).start()
+
+
+def _timed(task: Callable[[], None]) -> float:
+    begin = time.perf_counter()
+    task()
+    return time.perf_counter() - begin
+
+
+def _point(study: Params, arm: Arm, demand: Demand, file: Path) -> None:
+    from secretjax import cases, engine
+
+    read = [cases.read(path) for path in study.start_files().values()]
+    outcome = engine.simulate(
+        [getattr(case, "start", case) for case in read],
+        plugins.make("workload", demand.kind, demand.options),
+        plugins.make("proposal", arm.proposal, arm.options),
+        plugins.make("admission", arm.admission, arm.admission_options),
+        states=study.states,
+        seed=study.seed,
+        ageing_events=study.ageing_events,
+    )
+    names = {
+        "arm": arm.name,
+        "proposal": arm.proposal,
+        "admission": arm.admission,
+        "demand": demand.name,
+    }
+    start = [study.starts[i % len(study.starts)] for i in range(study.states)]
+    tables.write(tables.samples(names, tuple(start), outcome.steps, outcome.values), file)
+
+
+def _compare(study: Params, files: list[Path]) -> None:
+    from secretjax.study import kernel
+
+    frames = kernel.compare(study.cases_dir(), study.kernel_states, study.seed)
+    for frame, file in zip(frames, files, strict=True):
+        tables.write(tables.from_frame(frame), file)

@@ -1,0 +1,107 @@
+"""Parquet files that are the same bytes for the same rows, and that show when they are damaged."""
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from secretjax.errors import UserError
+from secretjax.files import replacing
+
+SAMPLES = pa.schema(
+    [(name, pa.string()) for name in ("arm", "proposal", "admission", "demand", "start")]
+    + [("state", pa.int32()), ("step", pa.string()), ("metric", pa.string()), ("value", pa.int64())]
+)
+ROW_GROUP = 1 << 17
+
+
+def write(table: pa.Table, path: Path) -> None:
+    """Writes `path` as a whole or not at all."""
+    with replacing(path) as temporary:
+        pq.write_table(
+            table.replace_schema_metadata(None),
+            temporary,
+            compression="zstd",
+            compression_level=3,
+            row_group_size=ROW_GROUP,
+            use_dictionary=True,
+            version="2.6",
+            data_page_version="1.0",
+            store_schema=False,
+            write_page_checksum=True,
+        )
+
+
+def read(path: Path, schema: pa.Schema | None = None) -> pa.Table:
+    """The table in `path`, every page's checksum compared.
+
+    Raises `UserError` if it is missing, damaged, or has other columns than `schema`.
+    """
+    try:
+        with pq.ParquetFile(path, page_checksum_verification=True) as file:
+            table = file.read().replace_schema_metadata(None)
+    except FileNotFoundError as e:
+        raise UserError(f"{path}: no such file; run the study again") from e
+    except (pa.ArrowException, OSError, ValueError) as e:
+        reason = str(e).splitlines()[0]
+        raise UserError(f"{path}: damaged ({reason}); remove it and run the study again") from e
+    if schema is not None and table.schema != schema:
+        raise UserError(
+            f"{path}: found the columns {', '.join(table.column_names)}, but "
+            f"{', '.join(schema.names)} are expected; remove it and run the study again"
+        )
+    return table
+
+
+def readable(path: Path, schema: pa.Schema | None = None) -> bool:
+    """Whether `path` is there and whole."""
+    if not path.is_file():
+        return False
+    try:
+        return read(path, schema).num_rows > 0
+    except UserError:
+        return False
+
+
+def rows(path: Path) -> int:
+    """Number of rows in `path`."""
+    return int(pq.read_metadata(path).num_rows)
+
+
+def samples(
+    names: dict[str, str],
+    start: tuple[str, ...],
+    steps: tuple[str, ...],
+    values: dict[str, np.ndarray],
+) -> pa.Table:
+    """Tidy rows of one point.
+
+    names   arm, proposal, admission, demand
+    start   name of each state's start state
+    values  {metric: int64 [states, steps]}
+    Raises `ValueError` on another shape or on numbers that are no integers.
+    """
+    states = len(start)
+    for metric, array in values.items():
+        if array.shape != (states, len(steps)) or array.dtype.kind not in "iu":
+            raise ValueError(
+                f"metric '{metric}': {array.dtype} {array.shape}, but integers of shape "
+                f"{(states, len(steps))} are expected"
+            )
+    metrics = sorted(values)
+    rows = states * len(steps) * len(metrics)
+    columns = {name: np.full(rows, text) for name, text in names.items()}
+    columns["start"] = np.tile(np.repeat(np.array(start), len(steps)), len(metrics))
+    state = np.repeat(np.arange(states, dtype=np.int32), len(steps))
+    columns["state"] = np.tile(state, len(metrics))
+    columns["step"] = np.tile(np.array(steps), states * len(metrics))
+    columns["metric"] = np.repeat(np.array(metrics), states * len(steps))
+    columns["value"] = np.concatenate([values[m].astype(np.int64).ravel() for m in metrics])
+    return pa.table([pa.array(columns[f.name], type=f.type) for f in SAMPLES], schema=SAMPLES)
+
+
+def from_frame(frame: pd.DataFrame) -> pa.Table:
+    """A frame as a table, its index dropped."""
+    return pa.Table.from_pandas(frame, preserve_index=False)

@@ -1,0 +1,148 @@
+"""What a workload is: for each state a script of rows, made beforehand from its seed.
+
+A script does not depend on the proposal, so every proposal faces the same requests (common random
+numbers) and differences are paired.
+"""
+
+from dataclasses import dataclass, field
+from enum import IntEnum
+from typing import ClassVar
+
+import numpy as np
+from jaxtyping import Int
+
+from secretjax.mm.state import Op
+from secretjax.mm.words import Migratetype
+from secretjax.workloads._recorded import BY_HANDLE, FRESH, LRU, TYPE
+
+
+class Do(IntEnum):
+    """Script rows that are no commands to the zone. Word 1 is the count."""
+
+    OPEN = 8  # a file of so many pages is created and mapped
+    GROW = 9  # its next pages are touched in order
+    CLOSE = 10  # the oldest pages go: they are all of one file
+    PROBE = 11  # others ask for so many huge pages, and give them back
+    SHRINK = 12  # wholly idle pageblocks of a shared pool are asked back
+    DRAIN = 13  # others ask for huge pages until one is refused, and keep them
+    TAKES = 14  # others ask for pageblocks of the CMA area in the same way
+
+
+@dataclass
+class Script:
+    """Rows [rows, 2], the rows to wait at for measuring, and what the handles stand for."""
+
+    secret: int = 0  # handles 0.. are pages of secret files, in the order they are touched
+    rows: list[np.ndarray] = field(default_factory=list)
+    length: int = 0
+    stops: list[tuple[str, int]] = field(default_factory=list)
+
+    def add(self, rows: np.ndarray) -> None:
+        """Rows at the end."""
+        self.rows.append(rows.reshape(-1, 2))
+        self.length += len(self.rows[-1])
+
+    def do(self, op: Do, count: int = 0) -> None:
+        """One event of users, see `Do`."""
+        self.add(np.array([[op, count]]))
+
+    def measure(self, step: str) -> None:
+        """All states wait here and are measured."""
+        self.stops.append((step, self.length))
+
+    def array(self) -> Int[np.ndarray, "rows 2"]:
+        """All rows."""
+        return np.concatenate([*self.rows, np.zeros((1, 2), np.int64)]).astype(np.int32)
+
+
+@dataclass(frozen=True)
+class Workload:
+    """Interface. A leaf is a frozen dataclass whose fields are its options.
+
+    name      its file's name
+    label     for people
+    source    where such a demand is known from
+    """
+
+    name: ClassVar[str]
+    label: ClassVar[str]
+    source: ClassVar[str]
+    slot: ClassVar[int]
+
+    def secret(self, total: int) -> int:
+        """Secret pages that the script will ask for, given the managed pages of the zone."""
+        raise NotImplementedError
+
+    def events(self, total: int) -> int:
+        """Background events that the script will hold, given the managed pages of the zone."""
+        raise NotImplementedError
+
+    def write(self, script: Script, total: int, churn: "Churn") -> None:
+        """Writes the demand into a script that may already hold other rows."""
+        raise NotImplementedError
+
+
+class Churn:
+    """Background work of everybody else: blocks come back and others are handed out.
+
+    Pages of the start state are given back at random and as many of the same kind handed out a
+    little later, so that the load stays, and lists and places change. Kinds by weight: movable 73,
+    unmovable 23, reclaimable 4 of 100 pages, computed from the operations of the captured kernel's
+    own churn (anonymous 50, file 12, pipe 3, socket 3, page table 4, small file 25, with the pages
+    that each takes).
+    """
+
+    SHARES = {Migratetype.MOVABLE: 0.73, Migratetype.UNMOVABLE: 0.23, Migratetype.RECLAIMABLE: 0.04}
+    WINDOW = 256  # pages away at a time
+
+    def __init__(self, start, rng: np.random.Generator, first_handle: int, events: int):
+        """Plans `events` events; handles from `first_handle` on name the pages they use."""
+        pages = [pages_of_type(start, t) for t in self.SHARES]
+        share = np.array([s if len(p) else 0.0 for s, p in zip(self.SHARES.values(), pages, strict=True)])
+        slots = events // 2 + self.WINDOW
+        wanted = rng.multinomial(slots, share / share.sum())
+        picked = [rng.choice(p, min(n, len(p)), replace=False) for p, n in zip(pages, wanted, strict=True)]
+        kind = np.repeat([int(t) for t in self.SHARES], [len(p) for p in picked])
+        self.pfn = np.concatenate(picked)
+        self.handle = first_handle + np.arange(len(self.pfn))
+        order = rng.permutation(len(self.pfn))
+        self.turns = np.concatenate([order] * (2 + events // max(len(order), 1)))
+        self.kind = kind
+        self.first_handle = first_handle
+        self.at = 0
+
+    def rows(self, events: int) -> np.ndarray:
+        """The next events as script rows: give back, and hand out what went WINDOW ago, in turn."""
+        at = self.at + np.arange(events)
+        self.at += events
+        gives = at % 2 == 0
+        slot = self.turns[np.where(gives, at // 2, at // 2 - self.WINDOW)]
+        known = 1 << BY_HANDLE
+        give = int(Op.FREE) | known | 1 << FRESH
+        kind = self.kind[slot]
+        movable = kind == Migratetype.MOVABLE
+        take = int(Op.ALLOC) | (kind + 1) << TYPE | movable << LRU | 1 << FRESH | known
+        words = np.where(gives, give, take)
+        rows = np.stack([words, self.first_handle + slot], 1)
+        return rows[gives | (at // 2 >= self.WINDOW)]
+
+
+def pages_of_type(start, migratetype: Migratetype) -> np.ndarray:
+    """Pfns of single pages in use that background work may give back, by what they were asked as."""
+    name = np.array(start.page_classes)[start.page_class]
+    label = np.zeros(len(name) // 512 + 1, np.int64)
+    label[start.block_pfn >> 9] = start.block_mt
+    block = label[np.arange(len(name)) >> 9]
+    movable = np.isin(name, ["anon_lru", "file_lru"])
+    slab = name == "slab"
+    reclaimable = slab & (block == Migratetype.RECLAIMABLE)
+    unmovable = np.isin(name, ["kernel_other", "pgtable"]) | (slab & ~reclaimable)
+    chosen = {
+        Migratetype.MOVABLE: movable,
+        Migratetype.UNMOVABLE: unmovable,
+        Migratetype.RECLAIMABLE: reclaimable,
+    }[migratetype]
+    free = np.zeros(len(name), bool)
+    for pfn, order in zip(start.list_pfn.tolist(), start.list_order.tolist(), strict=True):
+        free[pfn : pfn + (1 << order)] = True
+    return np.flatnonzero(chosen & ~free)

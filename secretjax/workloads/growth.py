@@ -1,0 +1,54 @@
+"""Few large files: secret memory grows step by step and is given back."""
+
+from dataclasses import dataclass
+
+from secretjax.workloads.base import Churn, Do, Script, Workload
+
+BATCH = 64  # pages touched between two rounds of background work
+
+
+@dataclass(frozen=True)
+class Growth(Workload):
+    """One file a step, touched in order, until secret memory is `percents` of the machine.
+
+    After each 64 pages others do `churn_per_64_pages` background events; after each step they ask
+    for `huge_pages` huge pages, one after the other, and give them back. At the end all files go
+    in the order of their creation. Steps: start, grow_<percent>..., released.
+    """
+
+    name = "growth"
+    label = "few large files"
+    source = "the captured runs: secret memory in steps to 5, 10, 20 and 30 % of memory"
+    slot = 0
+    percents: tuple[int, ...] = (5, 10, 20, 30)
+    churn_per_64_pages: int = 16
+    huge_pages: int = 8
+
+    def sizes(self, total: int) -> list[int]:
+        """Pages of each file."""
+        goals = [total * p // 100 for p in self.percents]
+        return [b - a for a, b in zip([0, *goals], goals, strict=False)]
+
+    def secret(self, total: int) -> int:
+        return sum(self.sizes(total))
+
+    def events(self, total: int) -> int:
+        return (self.secret(total) // BATCH + len(self.percents)) * self.churn_per_64_pages
+
+    def write(self, script: Script, total: int, churn: Churn) -> None:
+        script.measure("start")
+        for percent, pages in zip(self.percents, self.sizes(total), strict=True):
+            script.do(Do.OPEN, pages)
+            for done in range(0, pages, BATCH):
+                script.do(Do.GROW, min(BATCH, pages - done))
+                if self.churn_per_64_pages:
+                    script.add(churn.rows(self.churn_per_64_pages))
+            if self.huge_pages:
+                script.do(Do.PROBE, self.huge_pages)
+            script.measure(f"grow_{percent}")
+        for pages in self.sizes(total):
+            script.do(Do.CLOSE, pages)
+        script.measure("released")
+
+
+WORKLOAD = Growth

@@ -1,0 +1,133 @@
+"""The site as a visitor meets it, in a headless Chromium that has no way out."""
+
+import functools
+import http.server
+import os
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+PAGES = (
+    "index",
+    "notebooks/index",
+    "notebooks/10_match",
+    "proposals/index",
+    "proposals/balloon",
+    "provenance",
+)
+
+pytestmark = pytest.mark.browser
+
+
+class Quiet(http.server.SimpleHTTPRequestHandler):
+    def log_message(self, format: str, *args: object) -> None:
+        pass
+
+
+@pytest.fixture(scope="module")
+def address(built_site: Path) -> Iterator[str]:
+    handler = functools.partial(Quiet, directory=str(built_site))
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield f"http://127.0.0.1:{server.server_port}"
+        server.shutdown()
+
+
+@pytest.fixture
+def visit(chromium, address):
+    """Opens pages; afterwards nothing was asked from elsewhere and nothing complained."""
+    wanted, complaints, contexts = [], [], []
+
+    def open_page(path: str, *, scheme: str = "light", width: int = 1280, base: str = address):
+        context = chromium.new_context(
+            color_scheme=scheme, viewport={"width": width, "height": 900}
+        )
+        contexts.append(context)
+        page = context.new_page()
+        page.on("request", lambda request: wanted.append(request.url))
+        page.on("console", lambda m: complaints.append(m.text) if m.type == "error" else None)
+        page.on("pageerror", lambda error: complaints.append(str(error)))
+        page.goto(f"{base}/{path}.html", wait_until="networkidle")
+        return page
+
+    yield open_page
+    for context in contexts:
+        context.close()
+    ours = (address, "data:", "blob:", "file:")
+    assert wanted, "the browser was used"
+    assert [url for url in wanted if not url.startswith(ours)] == []
+    assert complaints == []
+
+
+def keep(page, name: str) -> None:
+    """A picture for the person who looks: set SECRETJAX_SCREENSHOTS to a folder."""
+    if folder := os.environ.get("SECRETJAX_SCREENSHOTS"):
+        page.screenshot(path=str(Path(folder) / f"{name}.png"), full_page=True)
+
+
+@pytest.mark.parametrize("path", PAGES)
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_every_page_opens_without_a_word(visit, path, scheme):
+    page = visit(path, scheme=scheme)
+    assert page.locator("h1").count() == 1
+    assert page.locator("h1").inner_text().strip()
+    keep(page, f"{path.replace('/', '_')}_{scheme}")
+
+
+@pytest.mark.parametrize("path", PAGES)
+def test_no_page_scrolls_sideways_on_a_phone(visit, path):
+    page = visit(path, width=375)
+    keep(page, f"{path.replace('/', '_')}_phone")
+    assert page.evaluate("document.documentElement.scrollWidth") <= 375
+    article = "document.querySelector('.bd-article')"
+    assert page.evaluate(f"{article}.scrollWidth <= {article}.clientWidth")
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_figures_are_drawn_on_white(visit, scheme):
+    page = visit("notebooks/10_match", scheme=scheme)
+    figures = page.locator(".cell_output img")
+    assert figures.count() == 2
+    for i in range(2):
+        figures.nth(i).scroll_into_view_if_needed()
+        assert figures.nth(i).evaluate("i => i.complete && i.naturalWidth > 0")
+        style = figures.nth(i).evaluate(
+            "i => [getComputedStyle(i).backgroundColor, getComputedStyle(i).filter]"
+        )
+        assert style == ["rgb(255, 255, 255)", "none"]
+    assert page.locator("html").get_attribute("data-theme") == scheme
+
+
+def test_mathematics_is_set(visit):
+    page = visit("notebooks/10_match")
+    page.wait_for_selector("mjx-container", timeout=20_000)
+    assert page.locator("mjx-container").count() == 2
+
+
+def test_search_finds_a_word_of_a_notebook(visit):
+    page = visit("index")
+    page.keyboard.press("Control+k")
+    page.keyboard.type("zebrafinch")
+    page.keyboard.press("Enter")
+    found = page.locator("#search-results li a").first
+    found.wait_for(timeout=20_000)
+    assert "Does the model match" in found.inner_text()
+    found.click()
+    page.wait_for_load_state("networkidle")
+    assert "zebrafinch" in page.locator("main").inner_text()
+
+
+def test_it_opens_from_a_folder_too(visit, built_site):
+    page = visit("index", base=built_site.as_uri())
+    page.get_by_role("link", name="Questions").first.click()
+    page.wait_for_load_state("networkidle")
+    assert page.locator("h1").inner_text().startswith("Questions")
+
+
+def test_the_theme_can_be_switched(visit):
+    page = visit("index", scheme="light")
+    page.locator("button.theme-switch-button").first.click()
+    page.locator("button.theme-change-button[data-mode=dark]").first.click()
+    assert page.locator("html").get_attribute("data-theme") == "dark"

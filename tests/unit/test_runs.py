@@ -1,0 +1,267 @@
+"""Run folders: the same bytes for the same inputs, and nothing half-written taken for whole."""
+
+import json
+import re
+import shutil
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from secretjax.errors import UserError
+from secretjax.study import identity, params, points, runs, tables
+from tests import study_fakes
+
+
+@pytest.fixture
+def file(tmp_path, monkeypatch):
+    study_fakes.install(partial(monkeypatch.setattr, raising=False))
+    return study_fakes.make_study(tmp_path)
+
+
+@pytest.fixture
+def study(file):
+    return params.load(file)
+
+
+@pytest.fixture
+def folder(study, tmp_path):
+    folder = runs.prepare(study, tmp_path / "results")
+    assert not any(done.kept for done in points.compute(study, folder, 1))
+    runs.consolidate(study, folder)
+    runs.write_manifest(study, folder)
+    return folder
+
+
+def test_a_run_is_read_as_it_was_computed(file, folder):
+    run = runs.open_run(file, folder.parents[1])
+    frame = run.samples()
+    assert list(frame.columns) == tables.SAMPLES.names
+    assert len(frame) == 2 * 2 * 5 * 3 * len(study_fakes.Event)
+    assert list(dict.fromkeys(frame["arm"])) == ["per_page", "pmd_pool+reservation"]
+    assert list(dict.fromkeys(frame["step"])) == ["start", "grow", "released"]
+    states = frame.groupby("state")["start"].first()
+    assert list(states) == ["one", "two", "one", "two", "one"]
+    assert str(frame["value"].dtype) == "int64"
+    assert run.run_id == identity.run_id(run.params)
+    assert run.figures_dir.is_dir()
+    assert run.costs().name == "x86_64"
+    assert set(run.costed()["metric"]) == {
+        "cost_ns",
+        "exposure_page_ns",
+        "exposure_direct_map_page_ns",
+    }
+    assert all(frame.empty for frame in run.kernel())
+
+
+def test_named_numbers_are_means_with_intervals_and_paired_differences(file, folder):
+    run = runs.open_run(file, folder)
+    number = run.numbers["growth.grow.pmd_pool+reservation.split_2m"]
+    frame = run.samples()
+    peak = frame[(frame.step == "grow") & (frame.metric == "split_2m") & (frame.demand == "growth")]
+    values = peak[peak.arm == "pmd_pool+reservation"]["value"].to_numpy()
+    assert number["value"] == pytest.approx(values.mean())
+    assert number["low"] < number["value"] < number["high"]
+    base = peak[peak.arm == "per_page"]["value"].to_numpy()
+    paired = number["difference"]
+    assert paired["value"] == pytest.approx((values - base).mean())
+    # All states differ by the same here, so the paired interval has no width.
+    assert paired["low"] == paired["high"] == paired["value"]
+    assert number["unit"] == "entries"
+    assert number["label"] == "pmd_pool+reservation, grow: 2 MiB entries split"
+
+
+def test_the_same_inputs_give_the_same_bytes(study, folder, tmp_path):
+    other = runs.prepare(study, tmp_path / "elsewhere")
+    list(points.compute(study, other, 2))
+    runs.consolidate(study, other)
+    runs.write_manifest(study, other)
+    assert runs.digests(other) == runs.digests(folder)
+    assert (other / "manifest.json").read_bytes() == (folder / "manifest.json").read_bytes()
+
+
+def test_the_manifest_holds_nothing_of_this_machine(folder):
+    text = (folder / "manifest.json").read_text()
+    assert str(folder) not in text and str(Path.home()) + "/" not in text
+    told = json.loads(text)
+    assert told["files"] == runs.digests(folder)
+    assert set(told["files"]) >= {"samples.parquet", "numbers.json", "params.json"}
+    assert not [name for name in told["files"] if name.startswith(("log/", "manifest"))]
+    assert told["params"]["seed"] == 7 and told["sizes"]["states"] == 5
+
+
+def test_what_is_done_is_kept_and_what_is_damaged_is_computed_again(study, folder):
+    before = runs.digests(folder)
+    assert all(done.kept for done in points.compute(study, folder, 1))
+    damaged, cut, gone, empty = sorted((folder / "points").iterdir())
+    data = bytearray(damaged.read_bytes())
+    data[len(data) // 3] ^= 1
+    damaged.write_bytes(data)
+    cut.write_bytes(cut.read_bytes()[:-100])
+    gone.unlink()
+    empty.write_bytes(b"")
+    assert not any(done.kept for done in points.compute(study, folder, 1))
+    assert runs.digests(folder) == before
+
+
+def test_every_flipped_byte_of_the_data_is_noticed(folder):
+    point = next((folder / "points").iterdir())
+    whole = tables.read(point, tables.SAMPLES)
+    data = point.read_bytes()
+    for at in np.random.default_rng(1).integers(0, len(data), 60):
+        point.write_bytes(data[:at] + bytes([data[at] ^ 0x10]) + data[at + 1 :])
+        try:
+            assert tables.read(point, tables.SAMPLES) == whole
+        except UserError as e:
+            assert re.search("damaged|columns", str(e))
+
+
+def test_a_point_of_a_sibling_run_is_taken_over(file, folder, tmp_path):
+    calls = []
+    wider = params.load(file, ["arms=all"])
+    other = runs.prepare(wider, tmp_path / "results")
+    assert other != folder
+    for done in points.compute(wider, other, 1):
+        calls += [] if done.kept else [done.what]
+    assert calls == [
+        "growth: pmd_pool",
+        "growth: pmd_pool+reservation",
+        "small_files: pmd_pool",
+        "small_files: pmd_pool+reservation",
+    ]
+
+
+def test_two_runs_on_one_folder_refuse_politely(folder):
+    half = folder / "points" / ".x.parquet.123.part"
+    with runs.locked(folder):
+        half.write_bytes(b"half")
+        refused = pytest.raises(UserError, match="working on this run already; wait for it")
+        with refused, runs.locked(folder):
+            pass
+        assert half.exists()
+    with runs.locked(folder):
+        assert not half.exists()
+
+
+def keys(file: Path, *overrides: str) -> tuple[str, dict[str, str]]:
+    study = params.load(file, overrides)
+    named = {f"{d.name} {a.name}": identity.point_key(study, a, d) for a, d in study.points()}
+    return identity.run_id(study), named
+
+
+def test_a_point_is_named_by_all_that_it_depends_on(file):
+    run, before = keys(file)
+    for change in ("seed=8", "states=6", "ageing_events=1", "starts=[two, one]"):
+        other, after = keys(file, change)
+        assert other != run and not set(before.values()) & set(after.values()), change
+    other, after = keys(file, "arms.1.options.blocks=4")
+    assert other != run
+    assert {name for name in before if before[name] != after[name]} == {
+        "growth pmd_pool+reservation",
+        "small_files pmd_pool+reservation",
+    }
+    for change in ("cpus=5", "question=Why?", "baseline=pmd_pool+reservation"):
+        other, after = keys(file, change)
+        assert other != run and after == before, change
+
+
+def test_files_are_part_of_the_name(file):
+    run, before = keys(file)
+    table = file.parent / "costs.yaml"
+    table.write_text(table.read_text().replace("best: 350", "best: 351"))
+    other, after = keys(file)
+    assert other != run and after == before
+    (file.parent / "kernel" / "one.predict.npz").write_bytes(b"other")
+    assert not set(keys(file)[1].values()) & set(before.values())
+
+
+def test_of_the_plugins_only_the_own_file_is_part_of_the_name(file, tmp_path, monkeypatch):
+    own = tmp_path / "secretjax"
+    for name in (
+        "mm/words.py",
+        "proposals/base.py",
+        "proposals/per_page.py",
+        "proposals/pmd_pool.py",
+        "engine.py",
+        "show/style.py",
+    ):
+        (own / name).parent.mkdir(parents=True, exist_ok=True)
+        (own / name).write_text("1")
+    monkeypatch.setattr(identity, "ROOT", own)
+
+    def now() -> dict[str, str]:
+        identity._simulation.cache_clear()
+        identity._own_sources.cache_clear()
+        return keys(file)[1]
+
+    def changed(name: str) -> set[str]:
+        before = now()
+        (own / name).write_text((own / name).read_text() + "2")
+        after = now()
+        return {arm for arm in before if before[arm] != after[arm]}
+
+    try:
+        mine = {"growth per_page", "small_files per_page"}
+        everyone = set(now())
+        assert changed("proposals/per_page.py") == mine
+        assert changed("proposals/base.py") == everyone
+        assert changed("mm/words.py") == changed("engine.py") == everyone
+        assert changed("show/style.py") == set()
+    finally:
+        identity._simulation.cache_clear()
+        identity._own_sources.cache_clear()
+
+
+def test_a_study_that_was_not_run_is_told_with_its_command(file, tmp_path):
+    results = tmp_path / "results"
+    with pytest.raises(UserError, match=f"secretjax run {file} --results {results}"):
+        runs.open_run(file, results)
+
+
+def test_paths_are_found_from_the_notebooks_folder(file, folder, monkeypatch):
+    monkeypatch.chdir(file.parents[1] / "notebooks")
+    assert runs.open_run("params/tiny.yaml", "results").folder == folder
+
+
+def test_a_run_folder_knows_its_overrides(file, tmp_path):
+    study = params.load(file, ["states=3"])
+    folder = runs.prepare(study, tmp_path / "results")
+    list(points.compute(study, folder, 1))
+    runs.consolidate(study, folder)
+    run = runs.open_run(file, folder)
+    assert run.params == study
+    assert run.samples()["state"].nunique() == 3
+
+
+def test_damage_in_a_run_is_told(file, folder):
+    (folder / "numbers.json").write_text("{")
+    (folder / "samples.parquet").write_bytes(b"PAR1")
+    run = runs.open_run(file, folder)
+    with pytest.raises(UserError, match=r"numbers\.json: no valid JSON"):
+        _ = run.numbers
+    with pytest.raises(UserError, match=r"samples\.parquet: damaged"):
+        run.samples()
+    shutil.rmtree(folder / "points")
+    (folder / "params.json").write_text('{"nme": 1}')
+    with pytest.raises(UserError, match=r"params\.json: nme: unknown key"):
+        runs.open_run(file, folder)
+
+
+def test_an_outcome_of_another_shape_is_an_error():
+    names = {name: "x" for name in ("arm", "proposal", "admission", "demand")}
+    with pytest.raises(ValueError, match=r"'m': int64 \(2, 3\), but integers of shape \(2, 1\)"):
+        tables.samples(names, ("s", "s"), ("a",), {"m": np.zeros((2, 3), np.int64)})
+    with pytest.raises(ValueError, match="float64"):
+        tables.samples(names, ("s",), ("a",), {"m": np.zeros((1, 1))})
+
+
+def _length(text: str) -> int:
+    return len(text)
+
+
+def test_workers_are_processes_that_start_afresh():
+    from secretjax.study.points import workers
+
+    with workers(1) as pool:
+        assert pool.submit(_length, "four").result(timeout=60) == 4
