@@ -9,6 +9,7 @@ import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import cache, partial
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -18,7 +19,7 @@ from jaxtyping import Int32
 from secretjax import metrics
 from secretjax.admission.base import Admission
 from secretjax.errors import UserError
-from secretjax.mm.layout import HEADS
+from secretjax.mm.layout import HEADS, Use
 from secretjax.mm.load import load
 from secretjax.mm.machine import step
 from secretjax.mm.reading import read
@@ -150,24 +151,40 @@ def generator(seed: int, state: int) -> np.random.Generator:
     return np.random.Generator(np.random.Philox(key=[seed, state]))
 
 
-def owned(zone: Zone, pfn: np.ndarray, handle: np.ndarray, handles: int) -> Zone:
-    """The zone (of NumPy arrays) with owners written to pages in use, and a table of handles."""
+def owned(zone: Zone, pfn, handle, handles: int, fixed=()) -> Zone:
+    """The zone (of NumPy arrays) with owners of pages in use, fixed pages, a table of handles."""
     link = zone.link.copy()
+    link[2 * np.asarray(fixed, np.int64)] |= int(Use.FIXED)
     link[2 * pfn + 1] = handle
     table = np.full(handles, -1, np.int32)
     table[handle] = pfn
     return zone._replace(link=link, handle=table)
 
 
-def write_script(start, demand: Workload, total: int, rng: np.random.Generator, ageing_events: int):
-    """A state's script, and its background work, which knows the pages it uses."""
+class Lane(NamedTuple):
+    """What makes one state: its script, the pages that background work knows, pinned pages."""
+
+    script: Script
+    pfn: np.ndarray
+    handle: np.ndarray
+    fixed: np.ndarray
+    total: int
+    first_spare: int
+
+
+def _lane(start, demand: Workload, rng: np.random.Generator, ageing_events: int) -> Lane:
+    total = start.zone["managed"]
     secret = demand.secret(total)
     churn = Churn(start, rng, secret, ageing_events + demand.events(total))
     script = Script(secret)
     if ageing_events:
         script.add(churn.rows(ageing_events))
     demand.write(script, total, churn)
-    return script, churn
+    fixed = np.zeros(0, np.int64)
+    if demand.pinned():
+        anonymous = np.flatnonzero(start.page_class == start.page_classes.index("anon_lru"))
+        fixed = rng.choice(anonymous, min(demand.pinned(), len(anonymous)), replace=False)
+    return Lane(script, churn.pfn, churn.handle, fixed, total, secret + len(churn.pfn))
 
 
 def simulate(
@@ -214,21 +231,16 @@ def simulate(
 def _block(starts, bases, numbers, demand, proposal, admission, seed, ageing_events):
     """Steps, values and digests of the states with these numbers."""
     pages = pages_of(bases[0])
-    scripts, zones = [], []
-    for i in numbers:
-        start = starts[i % len(starts)]
-        total = start.zone["managed"]
-        script, churn = write_script(start, demand, total, generator(seed, i), ageing_events)
-        used = script.secret + len(churn.pfn)
-        zones.append((bases[i % len(starts)], churn.pfn, churn.handle, used, total))
-        scripts.append(script)
-    handles = max(z[3] for z in zones) + SPARE_HANDLES
-    block = stack([owned(base, pfn, handle, handles) for base, pfn, handle, _, _ in zones])
+    lanes = [_lane(starts[i % len(starts)], demand, generator(seed, i), ageing_events) for i in numbers]
+    scripts = [lane.script for lane in lanes]
+    handles = max(lane.first_spare for lane in lanes) + SPARE_HANDLES
+    zones = (bases[i % len(starts)] for i in numbers)
+    block = stack([owned(b, z.pfn, z.handle, handles, z.fixed) for b, z in zip(zones, lanes, strict=True)])
     rows = max(s.length for s in scripts) + 1
     table = np.zeros((len(scripts), rows, 2), np.int32)
     for lane, script in enumerate(scripts):
         table[lane, : script.length + 1] = script.array()
-    me = stack([start_program(0, 0, z[4], z[3]) for z in zones])
+    me = stack([start_program(0, demand.floor(), z.total, z.first_spare) for z in lanes])
     run = program_runner(proposal, admission, pages)
     measured = []
     table = jnp.asarray(table)

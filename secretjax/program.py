@@ -14,7 +14,7 @@ from jaxtyping import Array, Int32
 from secretjax.admission.base import Admission
 from secretjax.mm.contig import ANYWHERE, IN_AREA
 from secretjax.mm.layout import Use
-from secretjax.mm.state import Command, Op, Word
+from secretjax.mm.state import Command, Flag, Op, Word
 from secretjax.mm.words import PAGEBLOCK_ORDER, Migratetype
 from secretjax.proposals.base import Ask, Own, Proposal, Result, When, choose_command, command
 from secretjax.workloads import _recorded as recorded
@@ -85,12 +85,12 @@ class Rules:
         handle = jnp.where(closing, me.oldest, me.next)
         return Row(op, count, asked, Ask(when, handle, me.first, need))
 
-    def allowed(self, me: Program, row: Row) -> Word:
+    def allowed(self, me: Program, row: Row) -> Flag:
         """Whether a file of this many pages may be mapped."""
         own = me.own
         return self.admission.allowed(pages=row.count, held=own.held, reserved=own.reserved, total=me.total)
 
-    def goes_on(self, me: Program, free: Word) -> Word:
+    def goes_on(self, me: Program, free: Word) -> Flag:
         """Whether the user of the open file touches another page."""
         return (me.refused == 0) & (free >= me.floor)
 

@@ -34,11 +34,13 @@ costs: costs.yaml
 @dataclass(frozen=True)
 class PerPage:
     name = "per_page"
+    slot = 0
 
 
 @dataclass(frozen=True)
 class PmdPool:
     name = "pmd_pool"
+    slot = 1
     pool = True
     blocks: int = 1
     shared: bool = False

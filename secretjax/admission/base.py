@@ -6,7 +6,7 @@ It wraps any proposal that it says it can wrap; refusal is data.
 from dataclasses import dataclass
 from typing import ClassVar
 
-from secretjax.mm.state import Word
+from secretjax.mm.state import Flag, Word
 
 
 @dataclass(frozen=True)
@@ -26,6 +26,6 @@ class Admission:
         """Whether this rule can wrap that proposal."""
         return True
 
-    def allowed(self, *, pages: Word, held: Word, reserved: Word, total: int) -> Word:
+    def allowed(self, *, pages: Word, held: Word, reserved: Word, total: int) -> Flag:
         """Whether a file of `pages` more pages may be mapped; `total` is the zone's managed pages."""
         raise NotImplementedError

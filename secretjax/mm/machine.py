@@ -18,7 +18,7 @@ from secretjax.mm.act import act
 from secretjax.mm.choose import Choice, choose
 from secretjax.mm.layout import NODE, ORDER_SHIFT, TYPE, Use, Where, code, head
 from secretjax.mm.plan import Conditions
-from secretjax.mm.state import Command, Op, Phase, Registers, Sub, Word, Writes, Zone
+from secretjax.mm.state import Command, Flag, Op, Phase, Registers, Sub, Word, Writes, Zone
 from secretjax.mm.words import PAGEBLOCK_ORDER, Migratetype
 
 
@@ -59,7 +59,7 @@ def commit(zone: Zone) -> Zone:
     )
 
 
-def once(go: Word, compute, *values):
+def once(go: Flag, compute, *values):
     """`compute(*values)`, computed once: XLA:CPU would compute it again in each consumer."""
     shapes = jax.eval_shape(compute, *values)
     nothing = lambda *_: jax.tree.map(lambda s: jnp.zeros(s.shape, s.dtype), shapes)  # noqa: E731
@@ -100,7 +100,7 @@ def focus(now: Registers, command: Command, kind: Word, known: Word) -> Word:
     return jnp.where(kind >= Phase.UNHOOK, now.start, p)
 
 
-def look(zone: Zone, command: Command, go: Word, pages: int) -> tuple[View, Choice]:
+def look(zone: Zone, command: Command, go: Flag, pages: int) -> tuple[View, Choice]:
     """Finds out what this step is about and reads all it needs."""
     now = zone.now
     known = zone.handle[jnp.maximum(command.handle, 0)]
@@ -138,7 +138,7 @@ def look(zone: Zone, command: Command, go: Word, pages: int) -> tuple[View, Choi
     return view, choice
 
 
-def step(zone: Zone, command: Command, go: Word, pages: int) -> tuple[Zone, Word, Word]:
+def step(zone: Zone, command: Command, go: Flag, pages: int) -> tuple[Zone, Flag, Word]:
     """One step. Returns the zone, whether the command is finished, and its answer.
 
     `go` is any value that is not batched and not known at compile time, true (see `hold`).

@@ -3,7 +3,7 @@
 import jax.numpy as jnp
 
 from secretjax.mm.layout import FREE_SHIFT, LRU_SHIFT
-from secretjax.mm.state import Registers, Word, Writes
+from secretjax.mm.state import Flag, Registers, Word, Writes
 from secretjax.mm.words import NR_PAGE_ORDERS
 
 NOWHERE = 1 << 30
@@ -93,11 +93,11 @@ class Plan:
         self.writes["tick"] = jnp.where(when, tick, self.writes["tick"])
         self.writes["amount"] = jnp.where(when, amount, self.writes["amount"])
 
-    def fill(self, when, migratetype: Word, order: Word) -> None:
+    def fill(self, when, migratetype, order) -> None:
         """The list (migratetype, order) is not empty from here on."""
         self.filled = self._list(self.filled, when, migratetype, order)
 
-    def empty(self, when, migratetype: Word, order: Word) -> None:
+    def empty(self, when, migratetype, order) -> None:
         """The list (migratetype, order) is empty from here on."""
         self.emptied = self._list(self.emptied, when, migratetype, order)
 
@@ -116,7 +116,7 @@ class Plan:
         """The list that stops being empty, and the one that becomes so; -1 for none."""
         return [jnp.where(when, at, -1) for when, at in (self.filled, self.emptied)]
 
-    def result(self, filled: Word, emptied: Word) -> tuple[Registers, Writes, Word, Word]:
+    def result(self, filled: Word, emptied: Word) -> tuple[Registers, Writes, Flag, Word]:
         """Registers and writes of this step, whether the command is finished, its answer."""
         two = 2 * NR_PAGE_ORDERS
         for k, name in enumerate(("lists01", "lists23", "lists45", "lists6")):

@@ -3,9 +3,10 @@
 from enum import IntEnum
 from typing import NamedTuple
 
-from jaxtyping import Array, Int32
+from jaxtyping import Array, Bool, Int32
 
 Word = Int32[Array, ""]
+Flag = Bool[Array, ""]
 
 
 class Op(IntEnum):

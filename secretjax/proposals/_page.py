@@ -2,13 +2,13 @@
 
 import jax.numpy as jnp
 
-from secretjax.mm.state import Command, Op, Word
+from secretjax.mm.state import Command, Flag, Op, Word
 from secretjax.proposals.base import Ask, Own, Result, Turn, command, one_page
 
 GET, HIDE, DROP, SHOW, GIVE = range(5)
 
 
-def fault_command(stage: Word, ask: Ask) -> list[tuple[Word, Command]]:
+def fault_command(stage: Word, ask: Ask) -> list[tuple[Flag, Command]]:
     """secretmem_fault(): allocate, remove from the direct map; if that fails, give the page back."""
     return [
         (stage == GET, one_page(ask)),
@@ -27,7 +27,7 @@ def fault_advance(own: Own, answer: Word) -> Turn:
     return Turn(own._replace(stage=jnp.where(stage == GET, HIDE, DROP)), result)
 
 
-def release_command(stage: Word, ask: Ask) -> list[tuple[Word, Command]]:
+def release_command(stage: Word, ask: Ask) -> list[tuple[Flag, Command]]:
     """secretmem_free_folio(): back into the direct map (then zeroed), then to the buddy."""
     return [
         (stage == GET, command(Op.MAP, handle=ask.handle)),

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import jax.numpy as jnp
 
 from secretjax.mm.layout import Use
-from secretjax.mm.state import Command, Op, Word
+from secretjax.mm.state import Command, Flag, Op, Word
 from secretjax.mm.words import PAGEBLOCK_ORDER, PAGEBLOCK_PAGES, Migratetype
 from secretjax.proposals import _page
 from secretjax.proposals.base import Ask, Own, Proposal, Result, Turn, When, choose_command, command
@@ -44,7 +44,7 @@ class Pool(Proposal):
         stage = jnp.where(ask.when == When.RESERVE, reserve, stage)
         return jnp.where(ask.when == When.SHRINK, IDLE, stage)
 
-    def spare(self, own: Own) -> Word:
+    def spare(self, own: Own) -> Flag:
         """Whether a pageblock less still covers what is in use and what is promised."""
         return own.pool - PAGEBLOCK_PAGES >= own.held - own.singles + own.reserved
 

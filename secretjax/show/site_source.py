@@ -193,8 +193,10 @@ def _front(run: Path, source: Path, manifest: Mapping[str, Any]) -> None:
     figure = next((run / "figures").glob("answer*.svg"), None)
     if figure:
         shutil.copyfile(figure, source / "answer.svg")
+    match = next((run / "notebooks").glob("10_*.ipynb"), None)
     page = _render(
         "index",
+        match=match.name if match else "index.md",
         question=prose(" ".join(str(question or "What did this run find?").split())),
         answers=answer.tables(read_json(run / "numbers.json"), arms),
         figure="answer.svg" if figure else "",

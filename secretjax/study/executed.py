@@ -207,14 +207,14 @@ def _check_parameters(source: Path) -> None:
         )
 
 
-def _failure(error: Exception) -> str:
+def _failure(error: Any) -> str:
     cell = getattr(error, "cell_index", None)
     if cell is None:
         ended = "its kernel ended" if "Kernel" in type(error).__name__ else "it was not executed"
         return f"{ended} ({' '.join(str(error).split()) or type(error).__name__})"
-    said = " ".join(str(error.evalue).split())  # type: ignore[attr-defined]
-    line = next((x for x in error.source.splitlines() if x.strip()), "")  # type: ignore[attr-defined]
-    return f"cell {cell} ({line.strip()[:60]}) failed with {error.ename}: {said[:300]}"  # type: ignore[attr-defined]
+    said = " ".join(str(error.evalue).split())
+    line = next((x for x in error.source.splitlines() if x.strip()), "")
+    return f"cell {cell} ({line.strip()[:60]}) failed with {error.ename}: {said[:300]}"
 
 
 def _log(raw: Path, log: Path, seconds: float) -> None:

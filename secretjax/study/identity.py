@@ -15,7 +15,7 @@ from secretjax.study.params import Arm, Demand, Params
 # Raised when the same inputs shall give another result, or the same result in another form.
 FORM = 1
 DIGITS = 12
-SIMULATION = ("mm", "metrics", "workloads", "engine.py", "cases", "registry.py")
+SIMULATION = ("mm", "metrics", "workloads", "program.py", "engine.py", "cases", "registry.py")
 LIBRARIES = ("jax", "matplotlib", "numpy", "pandas", "papermill", "pyarrow", "scipy", "seaborn")
 ROOT = Path(secretjax.__file__).parent
 

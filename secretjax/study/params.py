@@ -183,13 +183,12 @@ def _spelled_out(given: Any) -> Any:
     """`all` and `proposal+admission` as mappings; anything else as it is."""
     if given == "all":
         proposals = plugins.table("proposal")
-        given = list(proposals)
-        given += [
-            f"{name}+reservation"
-            for name, cls in proposals.items()
-            if getattr(cls, "pool", False) and "reservation" in plugins.table("admission")
-        ]
-        given.sort()
+        reserve = "reservation" in plugins.table("admission")
+        given = []
+        for name in sorted(proposals, key=lambda n: (proposals[n].slot, n)):
+            given.append(name)
+            if reserve and getattr(proposals[name], "pool", False):
+                given.append(f"{name}+reservation")
     if not isinstance(given, list):
         return given
     return [_spelled_out_arm(item) if isinstance(item, str) else item for item in given]

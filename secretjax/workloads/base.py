@@ -77,6 +77,14 @@ class Workload:
         """Background events that the script will hold, given the managed pages of the zone."""
         raise NotImplementedError
 
+    def floor(self) -> int:
+        """Free pages below which users of secret memory stop by themselves."""
+        return 0
+
+    def pinned(self) -> int:
+        """Anonymous pages that cannot be migrated, drawn for each state."""
+        return 0
+
     def write(self, script: Script, total: int, churn: "Churn") -> None:
         """Writes the demand into a script that may already hold other rows."""
         raise NotImplementedError

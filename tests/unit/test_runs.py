@@ -5,8 +5,10 @@ import re
 import shutil
 from functools import partial
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from secretjax.errors import UserError
@@ -232,6 +234,29 @@ def test_a_run_folder_knows_its_overrides(file, tmp_path):
     run = runs.open_run(file, folder)
     assert run.params == study
     assert run.samples()["state"].nunique() == 3
+
+
+def test_the_comparison_with_the_kernel_is_kept_beside_the_points(file, tmp_path, monkeypatch):
+    from secretjax import study as package
+
+    asked = []
+
+    def compare(cases_dir, states, seed):
+        asked.append((cases_dir.name, states, seed))
+        replay = pd.DataFrame({"case": ["f"], "kernel": ["K612y"], "same_pfn": [9]})
+        predict = pd.DataFrame({"case": ["a"], "kernel": [61], "mean": [61.5], "inside": [True]})
+        return replay, predict
+
+    monkeypatch.setattr(package, "kernel", SimpleNamespace(compare=compare), raising=False)
+    study = params.load(file, ["kernel_states=3"])
+    folder = runs.prepare(study, tmp_path / "results")
+    for _ in range(2):
+        list(points.compute(study, folder, 1))
+        runs.consolidate(study, folder)
+    assert asked == [("kernel", 3, 7)]
+    replay, predict = runs.open_run(file, folder).kernel()
+    assert replay.to_dict("records") == [{"case": "f", "kernel": "K612y", "same_pfn": 9}]
+    assert predict["inside"].dtype == bool and predict["kernel"].tolist() == [61]
 
 
 def test_damage_in_a_run_is_told(file, folder):

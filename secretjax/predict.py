@@ -1,0 +1,164 @@
+"""Closed loop: a captured machine's start state and demands, under the model's own dynamics.
+
+What the operations are, and what is answered, is said in `secretjax.cases.predict`. One task, one
+CPU. Not modelled yet: per-CPU lists (pages on them at the start stay in use), kswapd, kcompactd
+and direct compaction, so results hold until memory gets tight; churn between secret pages; a
+huge-page probe that finds no free block empties pageblocks as alloc_contig_pages() does, in place
+of direct compaction.
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from secretjax import admission, cases, engine, proposals
+from secretjax.cases import PredictCase, ReplayCase
+from secretjax.errors import UserError
+from secretjax.workloads.base import Churn, Do, Script, Workload
+
+POOL_OF_LAB = {  # settings.secret_pool of the captured kernel -> proposal, and the options it ran
+    "none": ("per_page", {}),
+    "buddy_2m": ("pmd_pool", {"shared": True, "fallback": False, "keep_idle": True}),
+    "cma": ("cma_pool", {"shared": True, "keep_idle": True}),
+}
+MODELLED = "K612y"
+
+
+@dataclass(frozen=True, eq=False)
+class CaseDemand(Workload):
+    """The operations of a case as a workload."""
+
+    ops: tuple[dict, ...]
+
+    def secret(self, total):
+        return sum(op["pages"] for op in self.ops if op["op"] == "secret_grow")
+
+    def events(self, total):
+        return 0
+
+    def floor(self):
+        return max((op.get("stop_if_free_below", 0) for op in self.ops), default=0)
+
+    def pinned(self):
+        return max((op.get("pinned_anonymous_pages", 0) for op in self.ops), default=0)
+
+    def write(self, script: Script, total: int, churn: Churn) -> None:
+        script.measure("start")
+        last = max((k for k, op in enumerate(self.ops) if "step" in op), default=-1)
+        sizes = []
+        for op in self.ops[: last + 1]:
+            write_op(script, op, sizes)
+            if "step" in op:
+                script.measure(f"{op['step']}/{op['op']}")
+
+
+def write_op(script: Script, op: dict, sizes: list[int]) -> None:
+    """The rows of one operation. sizes: pages of the files that are open, in order."""
+    kind = op["op"]
+    if kind == "secret_grow":
+        sizes.append(op["pages"])
+        script.do(Do.OPEN, op["pages"])
+        script.do(Do.GROW, op["pages"])
+    elif kind == "thp_probe":
+        script.do(Do.PROBE, op["huge_pages"])
+    elif kind == "secret_free_all":
+        while sizes:
+            script.do(Do.CLOSE, sizes.pop(0))
+    elif kind == "pool_shrink":
+        script.do(Do.SHRINK)
+    elif kind == "cma_take":
+        script.do(Do.TAKES, op["rounds"])
+    elif kind == "grow_nr_hugepages":
+        script.do(Do.DRAIN, engine.SPARE_HANDLES)
+
+
+def secret_metrics(out: engine.Outcome, k: int, total: int, on_pcp: int) -> dict[str, np.ndarray]:
+    """What a step of secret memory is asked for; `total` pages were wanted so far in this step."""
+    at = lambda name: out.values[name][:, k]  # noqa: E731
+    return {
+        "secret_pages": at("granted"),
+        "refused": total - (at("granted") - out.values["granted"][:, k - 1]),
+        "dm_2m_split": at("dm_2m_split"),
+        "unmovable_pageblocks": at("unmovable_pageblocks"),
+        "free_pages": at("free_pages"),
+        "free_plus_pcp": at("free_pages") + on_pcp,
+        "free_2m": at("free_2m"),
+        "pages_migrated": at("migrated"),
+        "migrate_failed": at("migrate_failed"),
+    }
+
+
+def answers(case: PredictCase, out: engine.Outcome) -> list[dict]:
+    """Steps and metrics that the case asks for, one value a state."""
+    on_list = case.start.list_kind == 1
+    on_pcp = int((1 << case.start.list_order[on_list]).sum())
+    found: dict[str, dict] = {}
+    for op in case.ops:
+        if "step" not in op:
+            continue
+        k = out.steps.index(f"{op['step']}/{op['op']}")
+        delta = lambda name, k=k: out.values[name][:, k] - out.values[name][:, k - 1]  # noqa: E731
+        answer = found.setdefault(op["step"], {})
+        if op["op"] == "secret_grow":
+            answer |= secret_metrics(out, k, op["pages"], on_pcp)
+        elif op["op"] == "thp_probe":
+            answer |= {"thp_ok": delta("huge_ok"), "thp_tried": delta("huge_tried")}
+        elif op["op"] == "cma_take":
+            answer |= {"cma_blocks_ok": delta("huge_ok"), "pages_migrated": delta("migrated")}
+        elif op["op"] == "grow_nr_hugepages":
+            got = delta("huge_ok")
+            answer |= {"huge_before_compaction": got, "huge_total": got, "pages_migrated": delta("migrated")}
+    return [{"step": step, "metrics": metrics} for step, metrics in found.items()]
+
+
+def hugetlb_answers(case: PredictCase, states: int) -> list[dict]:
+    """The counters of the hugetlb cases: integer accounting over the free blocks of order >= 9."""
+    from secretjax.admission import hugetlb_ops
+
+    start = case.start
+    large = (start.list_kind == 0) & (start.list_order >= 9)
+    blocks = int((1 << (start.list_order[large] - 9)).sum())
+    steps = hugetlb_ops.run(case.ops, blocks)
+    return [{"step": s, "metrics": {m: np.full(states, v) for m, v in found.items()}} for s, found in steps]
+
+
+def predict(case: PredictCase, proposal: str | None, states: int, seed: int) -> list[dict]:
+    """Answers to a case: [{"step", "metrics": {name: int64 [states]}}].
+
+    The proposal defaults to what the captured kernel ran. Raises `UserError` for a kernel whose
+    fallback is not modelled.
+    """
+    fallback = case.start.settings["fallback"]
+    if fallback != MODELLED:
+        raise UserError(
+            f"{case.start.name}: its kernel falls back as {fallback}, modelled is {MODELLED} "
+            "(Linux 6.12.29 and later); choose a case of such a kernel"
+        )
+    if not any(op["op"] in ("secret_grow", "cma_take", "grow_nr_hugepages") for op in case.ops):
+        return hugetlb_answers(case, states)
+    name, options = POOL_OF_LAB[case.start.settings["secret_pool"]]
+    chosen = proposals.make(name, **options) if proposal in (None, name) else proposals.make(proposal)
+    out = engine.simulate(
+        [case.start], CaseDemand(case.ops), chosen, admission.make("none"), states=states, seed=seed
+    )
+    return answers(case, out)
+
+
+def predict_file(case: Path, out: Path, proposal: str | None, states: int, seed: int) -> None:
+    """`secretjax predict`."""
+    read = cases.read(case)
+    if not isinstance(read, PredictCase):
+        raise UserError(f"{case}: it holds no operations to predict; give a *.predict.npz case")
+    cases.write_predict(out, predict(read, proposal, states, seed))
+
+
+def replay_file(case: Path, out: Path) -> None:
+    """`secretjax replay`."""
+    read = cases.read(case)
+    if not isinstance(read, ReplayCase):
+        raise UserError(f"{case}: it holds no recorded requests; give a *.replay.npz case")
+    if read.start.settings["fallback"] != MODELLED:
+        found = read.start.settings["fallback"]
+        raise UserError(f"{case}: its kernel falls back as {found}, modelled is {MODELLED}; choose another case")
+    cases.write_replay(out, *engine.replay(read.start, read.requests))
