@@ -161,6 +161,11 @@ def owned(zone: Zone, pfn, handle, handles: int, fixed=()) -> Zone:
     return zone._replace(link=link, handle=table)
 
 
+def rounded(size: int) -> int:
+    """Sizes in coarse steps, so that demands share compiled programs."""
+    return -(-size // 8192) * 8192
+
+
 class Lane(NamedTuple):
     """What makes one state: its script, the pages that background work knows, pinned pages."""
 
@@ -233,10 +238,10 @@ def _block(starts, bases, numbers, demand, proposal, admission, seed, ageing_eve
     pages = pages_of(bases[0])
     lanes = [_lane(starts[i % len(starts)], demand, generator(seed, i), ageing_events) for i in numbers]
     scripts = [lane.script for lane in lanes]
-    handles = max(lane.first_spare for lane in lanes) + SPARE_HANDLES
+    handles = rounded(max(lane.first_spare for lane in lanes) + SPARE_HANDLES)
     zones = (bases[i % len(starts)] for i in numbers)
     block = stack([owned(b, z.pfn, z.handle, handles, z.fixed) for b, z in zip(zones, lanes, strict=True)])
-    rows = max(s.length for s in scripts) + 1
+    rows = rounded(max(s.length for s in scripts) + 1)
     table = np.zeros((len(scripts), rows, 2), np.int32)
     for lane, script in enumerate(scripts):
         table[lane, : script.length + 1] = script.array()

@@ -13,8 +13,9 @@ from pathlib import Path
 import numpy as np
 
 from secretjax import admission, cases, engine, proposals
-from secretjax.cases import PredictCase, ReplayCase
+from secretjax.cases import PredictCase, ReplayCase, StartState
 from secretjax.errors import UserError
+from secretjax.workloads._recorded import encode
 from secretjax.workloads.base import Churn, Do, Script, Workload
 
 POOL_OF_LAB = {  # settings.secret_pool of the captured kernel -> proposal, and the options it ran
@@ -30,6 +31,7 @@ class CaseDemand(Workload):
     """The operations of a case as a workload."""
 
     ops: tuple[dict, ...]
+    start: StartState
 
     def secret(self, total):
         return sum(op["pages"] for op in self.ops if op["op"] == "secret_grow")
@@ -48,12 +50,20 @@ class CaseDemand(Workload):
         last = max((k for k, op in enumerate(self.ops) if "step" in op), default=-1)
         sizes = []
         for op in self.ops[: last + 1]:
-            write_op(script, op, sizes)
+            write_op(script, op, self.start, sizes)
             if "step" in op:
                 script.measure(f"{op['step']}/{op['op']}")
 
 
-def write_op(script: Script, op: dict, sizes: list[int]) -> None:
+def drained(start) -> np.ndarray:
+    """Rows that give back what the per-CPU lists hold (alloc_contig_range: drain_all_pages)."""
+    held = start.list_kind == 1
+    pfn, order = start.list_pfn[held], start.list_order[held]
+    one = np.ones_like(pfn)
+    return encode(np.stack([one, order, -one, -one, pfn], 1))
+
+
+def write_op(script: Script, op: dict, start, sizes: list[int]) -> None:
     """The rows of one operation. sizes: pages of the files that are open, in order."""
     kind = op["op"]
     if kind == "secret_grow":
@@ -68,6 +78,7 @@ def write_op(script: Script, op: dict, sizes: list[int]) -> None:
     elif kind == "pool_shrink":
         script.do(Do.SHRINK)
     elif kind == "cma_take":
+        script.add(drained(start))
         script.do(Do.TAKES, op["rounds"])
     elif kind == "grow_nr_hugepages":
         script.do(Do.DRAIN, engine.SPARE_HANDLES)
@@ -114,19 +125,25 @@ def answers(case: PredictCase, out: engine.Outcome) -> list[dict]:
 
 def hugetlb_answers(case: PredictCase, states: int) -> list[dict]:
     """The counters of the hugetlb cases: integer accounting over the free blocks of order >= 9."""
-    from secretjax.admission import hugetlb_ops
+    from secretjax.admission import _hugetlb_ops
 
     start = case.start
     large = (start.list_kind == 0) & (start.list_order >= 9)
     blocks = int((1 << (start.list_order[large] - 9)).sum())
-    steps = hugetlb_ops.run(case.ops, blocks)
+    steps = _hugetlb_ops.run(case.ops, blocks)
     return [{"step": s, "metrics": {m: np.full(states, v) for m, v in found.items()}} for s, found in steps]
+
+
+def open_questions(case: PredictCase) -> bool:
+    """Whether anything is drawn for each state (else all states are the same)."""
+    return any(op.get("pinned_anonymous_pages") for op in case.ops)
 
 
 def predict(case: PredictCase, proposal: str | None, states: int, seed: int) -> list[dict]:
     """Answers to a case: [{"step", "metrics": {name: int64 [states]}}].
 
-    The proposal defaults to what the captured kernel ran. Raises `UserError` for a kernel whose
+    The proposal defaults to what the captured kernel ran. Where a case leaves nothing open, one
+    state is simulated and stands for all, since they could not differ. Raises `UserError` for a kernel whose
     fallback is not modelled.
     """
     fallback = case.start.settings["fallback"]
@@ -139,10 +156,13 @@ def predict(case: PredictCase, proposal: str | None, states: int, seed: int) -> 
         return hugetlb_answers(case, states)
     name, options = POOL_OF_LAB[case.start.settings["secret_pool"]]
     chosen = proposals.make(name, **options) if proposal in (None, name) else proposals.make(proposal)
-    out = engine.simulate(
-        [case.start], CaseDemand(case.ops), chosen, admission.make("none"), states=states, seed=seed
-    )
-    return answers(case, out)
+    runs = states if open_questions(case) else 1
+    demand = CaseDemand(case.ops, case.start)
+    out = engine.simulate([case.start], demand, chosen, admission.make("none"), states=runs, seed=seed)
+    return [
+        {"step": found["step"], "metrics": {k: np.resize(v, states) for k, v in found["metrics"].items()}}
+        for found in answers(case, out)
+    ]
 
 
 def predict_file(case: Path, out: Path, proposal: str | None, states: int, seed: int) -> None:

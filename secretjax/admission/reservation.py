@@ -13,7 +13,7 @@ class Reservation(Admission):
     covers what is promised and what is in use, up to `max_percent` of memory; if it cannot, mmap
     fails and what was gathered goes back. The pool is shared by all files, in pages of 4 KiB;
     wholly idle pageblocks go back at a file's end. The counters alone, with surplus, overcommit
-    and subpools, are in admission/hugetlb.py.
+    and subpools, are in admission/_hugetlb.py.
 
     Not modelled: overcommit, surplus, subpools, a pool filled before it is asked for, cgroups.
     """

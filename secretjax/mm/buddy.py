@@ -240,13 +240,12 @@ def again(plan: Plan, view) -> None:
     plan.set(here, type=view.type, order=PAGEBLOCK_ORDER, phase=int(Phase.MERGE))
 
 
-def walk(plan: Plan, view, now) -> None:
+def walk(plan: Plan, view, now):
     """__move_freepages_block: free blocks of a pageblock go to the tails of other lists."""
     here, back_in = view.kind == Phase.WALK, view.kind == Phase.RELINK
     row = view.near0
     free_block = here & ((row >> WHERE_SHIFT) == Where.BUDDY)
     order = (row >> ORDER_SHIFT) & 15
-    unhook(plan, free_block, row, view.near1)
     plan.empty(free_block & was_alone(row, view.near1), now.leaving, order)
     plan.set(free_block, page=now.cursor, order=order, phase=int(Phase.RELINK))
     in_use = ((row >> WHERE_SHIFT) == Where.NONE) & ((row & Use.USED) != 0)
@@ -255,6 +254,7 @@ def walk(plan: Plan, view, now) -> None:
     over = (cursor & (PAGEBLOCK_PAGES - 1)) == 0
     on = (here & ~free_block) | back_in
     plan.set(on, cursor=cursor, phase=jnp.where(over, now.back, int(Phase.WALK)))
+    return free_block
 
 
 def cut(plan: Plan, view, choice, now) -> None:

@@ -9,7 +9,7 @@ begin at a pageblock (cma_alloc goes on one page further after -EBUSY), locked o
 
 import jax.numpy as jnp
 
-from secretjax.mm.buddy import account, unhook, was_alone
+from secretjax.mm.buddy import account, was_alone
 from secretjax.mm.layout import (
     COUNT,
     EDGE,
@@ -31,7 +31,7 @@ from secretjax.mm.words import MAX_PAGE_ORDER, PAGEBLOCK_ORDER, PAGEBLOCK_PAGES,
 IN_AREA, ANYWHERE = -1, -2  # Command.page of a TAKE that searches
 
 
-def isolate(plan: Plan, view, command, now, pages: int) -> None:
+def isolate(plan: Plan, view, command, now, pages: int):
     """set_migratetype_isolate, of the pageblock asked for or of the first one that will do.
 
     In the CMA area: the next one not taken (cma_alloc). Anywhere: one without a page that
@@ -59,10 +59,10 @@ def isolate(plan: Plan, view, command, now, pages: int) -> None:
     row = view.near0
     straddles = good & ((row >> ORDER_SHIFT) == code(int(Where.BUDDY), MAX_PAGE_ORDER))
     lower = view.p & -(1 << MAX_PAGE_ORDER)
-    unhook(plan, straddles, row, view.near1)
     plan.cell(2, straddles, lower, 0, jnp.zeros_like(row))
     plan.empty(straddles & was_alone(row, view.near1), label, MAX_PAGE_ORDER)
     plan.set(straddles, page=lower, again=lower + PAGEBLOCK_PAGES, phase=int(Phase.AGAIN))
+    return straddles
 
 
 def evacuate(plan: Plan, view, command, now) -> None:
@@ -86,12 +86,11 @@ def evacuate(plan: Plan, view, command, now) -> None:
     plan.tick(stuck, int(Tick.MIGRATE_FAILED))
 
 
-def take(plan: Plan, view, command, now) -> None:
+def take(plan: Plan, view, command, now):
     """The emptied pageblock leaves its list and gets its type back (isolate_freepages_range)."""
     here = view.kind == Phase.UNHOOK
     row = view.near0
     plan.fault(here & ((row >> ORDER_SHIFT) != code(int(Where.BUDDY), PAGEBLOCK_ORDER)), Fault.BAD_HANDLE)
-    unhook(plan, here, row, view.near1)
     plan.cell(2, here, view.p, 0, command.use | (PAGEBLOCK_ORDER << ORDER_SHIFT))
     plan.cell(3, here, view.p, 1, command.owner)
     plan.empty(here & was_alone(row, view.near1), int(Migratetype.ISOLATE), PAGEBLOCK_ORDER)
@@ -102,6 +101,7 @@ def take(plan: Plan, view, command, now) -> None:
     plan.tick(here, int(Tick.TAKEN))
     plan.set(here, spot=0, tries=0, phase=int(Phase.FETCH))
     plan.finish(here, view.p)
+    return here
 
 
 def undo(plan: Plan, view, command, now) -> None:

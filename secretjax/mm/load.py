@@ -51,6 +51,8 @@ def rows_in_use(start) -> np.ndarray:
     rows = np.zeros((pages, 2), np.int64)
     rows[:, 0] = np.where(used, Use.USED | (lru * Use.LRU) | (classes << CLASS_SHIFT), 0)
     rows[:, 1] = -1
+    for pfn, order in zip(start.list_pfn[on_list].tolist(), start.list_order[on_list].tolist(), strict=True):
+        join(rows, pfn, order)
     join_huge(rows, used & (classes == (names.index("thp") if "thp" in names else -1)))
     rows[~used] = 0
     return rows

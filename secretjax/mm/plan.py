@@ -33,7 +33,7 @@ class Conditions:
             self.asked.append(when)
         if self.words is None:
             return when
-        return (self.words[i // self.BITS] >> (i % self.BITS)) & 1 == 1
+        return (self.words[i // self.BITS] & (1 << (i % self.BITS))) != 0
 
     def pack(self) -> list[Word]:
         """All conditions asked for, `BITS` to a word."""

@@ -1,0 +1,122 @@
+"""The counters of a hugetlb pool: what a reservation of pool pages has to keep.
+
+Source: mm/hugetlb.c of Linux 6.12 (the function is named at each operation). One node, one size
+of page, no cgroup. Pages are counted in huge pages.
+"""
+
+from dataclasses import dataclass, replace
+
+
+@dataclass(frozen=True)
+class Counters:
+    """nr: all pages of the pool; free: of them without user; resv: promised, not yet taken;
+    surplus: above the configured size; overcommit: most surplus that growth on demand may make;
+    buddy: pages that the page allocator could still deliver.
+    """
+
+    nr: int = 0
+    free: int = 0
+    resv: int = 0
+    surplus: int = 0
+    overcommit: int = 0
+    buddy: int = 0
+
+    @property
+    def persistent(self) -> int:
+        """Configured size."""
+        return self.nr - self.surplus
+
+    def sound(self) -> bool:
+        """The invariants between two operations."""
+        return 0 <= self.resv <= self.free <= self.nr and 0 <= self.surplus <= self.nr and self.buddy >= 0
+
+    def _grown(self, pages: int, surplus: int = 0) -> "Counters":
+        return replace(
+            self, nr=self.nr + pages, free=self.free + pages, surplus=self.surplus + surplus, buddy=self.buddy - pages
+        )
+
+
+def set_nr_hugepages(c: Counters, count: int) -> Counters:
+    """set_max_huge_pages(): surplus turns persistent first, then as many fresh pages as there are.
+
+    Shrinking keeps what is promised or in use; what is above the goal becomes surplus, without
+    regard to overcommit. Growth that stops early is no error.
+    """
+    turned = min(c.surplus, max(count - c.persistent, 0))
+    c = replace(c, surplus=c.surplus - turned)
+    c = c._grown(min(max(count - c.persistent, 0), c.buddy))
+    least = max(count, c.resv + c.nr - c.free)
+    given = min(max(c.persistent - least, 0), c.free)
+    c = c._grown(-given)
+    return replace(c, surplus=c.surplus + max(c.persistent - count, 0))
+
+
+def reserve(c: Counters, pages: int) -> Counters | None:
+    """hugetlb_acct_memory(), gather_surplus_pages(): mmap with reservation; None is -ENOMEM."""
+    needed = max(c.resv + pages - c.free, 0)
+    if needed > c.buddy or needed > max(c.overcommit - c.surplus, 0):
+        return None
+    return replace(c._grown(needed, needed), resv=c.resv + pages)
+
+
+def unreserve(c: Counters, pages: int) -> Counters:
+    """return_unused_surplus_pages(): promises that nobody will take; free surplus goes back."""
+    back = min(pages, c.surplus)
+    return replace(c._grown(-back, -back), resv=c.resv - pages)
+
+
+def fault(c: Counters, reserved: bool) -> Counters | None:
+    """alloc_hugetlb_folio(): a page for a user; None is SIGBUS."""
+    if reserved:
+        return replace(c, free=c.free - 1, resv=c.resv - 1)
+    if c.free > c.resv:
+        return replace(c, free=c.free - 1)
+    if c.surplus < c.overcommit and c.buddy:
+        return replace(c, nr=c.nr + 1, surplus=c.surplus + 1, buddy=c.buddy - 1)
+    return None
+
+
+def free(c: Counters, restore: bool = False) -> Counters:
+    """free_huge_folio(): to the buddy while there is surplus, else to the pool."""
+    if restore:
+        c = replace(c, resv=c.resv + 1)
+    elif c.surplus:
+        return replace(c, nr=c.nr - 1, surplus=c.surplus - 1, buddy=c.buddy + 1)
+    return replace(c, free=c.free + 1)
+
+
+@dataclass(frozen=True)
+class Subpool:
+    """A mount with a maximum and a minimum: the minimum is promised when it is mounted."""
+
+    least: int = 0
+    most: int | None = None
+    used: int = 0
+    promised: int = 0
+
+
+def mount(c: Counters, least: int, most: int | None = None) -> tuple[Counters, Subpool] | None:
+    """hugepage_new_subpool(); None when the minimum cannot be reserved."""
+    c = reserve(c, least)
+    return None if c is None else (c, Subpool(least, most, 0, least))
+
+
+def subpool_reserve(c: Counters, s: Subpool, pages: int) -> tuple[Counters, Subpool] | None:
+    """hugepage_subpool_get_pages(): the mount's own promise first, the rest from the pool."""
+    if s.most is not None and s.used + pages > s.most:
+        return None
+    own = min(pages, s.promised)
+    c = reserve(c, pages - own)
+    if c is None:
+        return None
+    return c, replace(s, used=s.used + pages, promised=s.promised - own)
+
+
+def subpool_delete(c: Counters, s: Subpool, pages: int) -> tuple[Counters, Subpool]:
+    """A file with `pages` faulted pages goes: free_huge_folio() restores the mount's promise."""
+    for _ in range(pages):
+        s = replace(s, used=s.used - 1)
+        keeps = s.used < s.least and s.promised < s.least - s.used
+        s = replace(s, promised=s.promised + keeps)
+        c = free(c, restore=keeps)
+    return c, s

@@ -1,0 +1,102 @@
+"""Programs on MAP_HUGETLB mappings, as the cases describe them, over the pool's counters.
+
+Not modelled: compaction, so a pool asked to grow beyond the free blocks of order 9 and 10 gets
+those and no more (the kernel gets a page or two more by emptying pageblocks).
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from secretjax.admission import _hugetlb as hugetlb
+from secretjax.admission._hugetlb import Counters
+
+
+@dataclass
+class Mapping:
+    """A mapping: its pages, those touched, and whether they were promised at mmap."""
+
+    pages: int
+    reserved: bool
+    touched: int = 0
+    child: int = 0  # pages that only a forked child still maps
+
+
+class Machine:
+    """Counters and mappings of one process."""
+
+    def __init__(self, blocks: int):
+        self.counters = Counters(buddy=blocks)
+        self.maps: dict[str, Mapping] = {}
+
+    def do(self, op: dict) -> None:
+        """One operation; what fails changes nothing, as mmap and touch do."""
+        getattr(self, op["op"])(**{k: v for k, v in op.items() if k not in ("op", "step")})
+
+    def set_nr_hugepages(self, pages: int) -> None:
+        self.counters = hugetlb.set_nr_hugepages(self.counters, pages)
+
+    def set_nr_overcommit_hugepages(self, pages: int) -> None:
+        self.counters = hugetlb.replace(self.counters, overcommit=pages)
+
+    def nothing(self) -> None:
+        """Counters are read."""
+
+    def mmap(self, map: str, pages: int, shared: bool, noreserve: bool) -> None:
+        after = self.counters if noreserve else hugetlb.reserve(self.counters, pages)
+        if after is not None:
+            self.counters = after
+            self.maps[map] = Mapping(pages, not noreserve)
+
+    def touch_first(self, map: str, pages: int) -> None:
+        if map not in self.maps:
+            return
+        mapping = self.maps[map]
+        while mapping.touched < min(pages, mapping.pages):
+            after = hugetlb.fault(self.counters, mapping.reserved)
+            if after is None:
+                return
+            self.counters, mapping.touched = after, mapping.touched + 1
+
+    def munmap(self, map: str) -> None:
+        mapping = self.maps.pop(map, None)
+        if mapping is None:
+            return
+        for _ in range(mapping.touched):
+            self.counters = hugetlb.free(self.counters)
+        if mapping.reserved:
+            self.counters = hugetlb.unreserve(self.counters, mapping.pages - mapping.touched)
+
+    def fork_child_writes_first_then_exits(self, map: str, pages: int) -> None:
+        """The child has no reservation: it copies while pages last, and gives them back."""
+        got = self._copies(pages)
+        for _ in range(got):
+            self.counters = hugetlb.free(self.counters)
+
+    def fork_child_waits_parent_writes_first(self, map: str, pages: int) -> None:
+        """The parent copies; when no page is left it takes the child's mapping away instead."""
+        self.maps[map].child += self._copies(pages)
+
+    def child_exits(self, map: str) -> None:
+        for _ in range(self.maps[map].child):
+            self.counters = hugetlb.free(self.counters)
+        self.maps[map].child = 0
+
+    def _copies(self, pages: int) -> int:
+        for done in range(pages):
+            after = hugetlb.fault(self.counters, reserved=False)
+            if after is None:
+                return done
+            self.counters = after
+        return pages
+
+
+def run(ops: Sequence[dict], blocks: int) -> list[tuple[str, dict[str, int]]]:
+    """[(step, counters)] after each operation that has a step; `blocks`: free blocks of order >= 9."""
+    machine, found = Machine(blocks), []
+    for op in ops:
+        machine.do(op)
+        if "step" in op:
+            c = machine.counters
+            names = {"total": c.nr, "free": c.free, "rsvd": c.resv, "surp": c.surplus, "overcommit": c.overcommit}
+            found.append((op["step"], names))
+    return found

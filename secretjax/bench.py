@@ -1,0 +1,100 @@
+"""How many exact events a second: blocks handed out or given back as the kernel does it.
+
+The recorded streams of a real kernel, on states of 2^17 pages, one process for each core with one
+XLA thread (hand-overs between threads cost more than they give), all at once. Lanes replay
+different captures and start at different places, so that they do not move in step.
+"""
+
+import multiprocessing
+import os
+import time
+from importlib import resources
+from pathlib import Path
+from statistics import median
+
+LANES = 256
+STEPS = 500
+CASES = ("f_mixed_s1", "f_steal_s1", "f_compact_s1", "f_anonfrag_s1", "f_secretfrag_s1", "f_secret_s1",
+         "f_anon_s1", "f_pipe_s1")  # fmt: skip
+
+
+def folder() -> Path:
+    """Where the captured kernel's cases are."""
+    return Path(str(resources.files("secretjax"))).parent / "params" / "kernel"
+
+
+def prepare():
+    """Zones, cursors and streams of one block of lanes."""
+    import jax.numpy as jnp
+    import numpy as np
+
+    from secretjax import cases, engine
+    from secretjax.mm.load import load
+    from secretjax.workloads import _recorded as recorded
+
+    read = [cases.read(folder() / f"{name}.replay.npz") for name in CASES]
+    bodies = [case.requests[case.requests[:, 0] != 2] for case in read]
+    handles = max(int((b[:, 0] == 0).sum()) for b in bodies)
+    bases = [
+        load(case.start, handles, whole=recorded.blocks_at_start(body))
+        for case, body in zip(read, bodies, strict=True)
+    ]
+    chosen = [lane % len(bases) for lane in range(LANES)]
+    table = np.zeros((len(bases), max(map(len, bodies)) + 1, 2), np.int32)
+    for row, body in zip(table, bodies, strict=True):
+        row[: len(body)] = recorded.encode(body)
+    zones = engine.stack([bases[k] for k in chosen])
+    stop = jnp.asarray([len(bodies[k]) for k in chosen], jnp.int32)
+    own = recorded.Cursor(jnp.zeros(LANES, jnp.int32), stop)
+    return engine.stream_runner(engine.pages_of(zones)), zones, own, jnp.asarray(table[chosen])
+
+
+def worker(seconds: float, barrier, results) -> None:
+    """Runs one block again and again; reports (events, steps, seconds) of each chunk."""
+    import jax
+    import numpy as np
+
+    run, zones, own, table = prepare()
+    zones, own = run(zones, own, table, STEPS)  # compiles
+    jax.block_until_ready(own)
+    events, chunks = 0, []
+    barrier.wait()
+    begin = time.perf_counter()
+    while time.perf_counter() - begin < seconds:
+        if bool((own.pc >= own.stop).any()):
+            run, zones, own, table = prepare()
+        before = int(np.asarray(own.pc, np.int64).sum())
+        clock = time.perf_counter()
+        zones, own = run(zones, own, table, STEPS)
+        jax.block_until_ready(own)
+        took = time.perf_counter() - clock
+        events = int(np.asarray(own.pc, np.int64).sum()) - before
+        chunks.append((events, took))
+    results.put(chunks)
+
+
+def measure(seconds: float, processes: int) -> list[float]:
+    """Million events a second of each process, the median over its chunks."""
+    os.environ["NPROC"] = "1"
+    tunables = "glibc.malloc.hugetlb=1"
+    os.environ.setdefault("GLIBC_TUNABLES", tunables)
+    spawn = multiprocessing.get_context("spawn")
+    barrier, results = spawn.Barrier(processes), spawn.Queue()
+    workers = [spawn.Process(target=worker, args=(seconds, barrier, results)) for _ in range(processes)]
+    for process in workers:
+        process.start()
+    found = [results.get() for _ in workers]
+    for process in workers:
+        process.join()
+    return [median(events / took for events, took in chunks) / 1e6 for chunks in found]
+
+
+def report(seconds: float) -> None:
+    """`secretjax bench`: one process, then one on each core at once."""
+    cores = len(os.sched_getaffinity(0))
+    print(f"{LANES} states of 2^17 pages a process, streams of {len(CASES)} captures, exact")
+    for processes in sorted({1, cores}):
+        rates = measure(seconds, processes)
+        each = " + ".join(f"{rate:.1f}" for rate in rates)
+        name = "process" if processes == 1 else "processes"
+        print(f"{processes} {name}: {sum(rates):.1f} M events/s ({each}), medians over chunks of {STEPS} steps")

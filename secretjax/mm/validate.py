@@ -1,0 +1,121 @@
+"""What must hold of a zone between two commands. For tests and for whoever doubts: NumPy, slow."""
+
+import numpy as np
+
+from secretjax.mm.choose import ALL_ORDERS
+from secretjax.mm.layout import (
+    COUNT,
+    FREE_SHIFT,
+    LIST_TYPES,
+    LRU_SHIFT,
+    NODE,
+    ORDER_SHIFT,
+    TYPE,
+    WHERE_SHIFT,
+    Use,
+    Where,
+    head,
+)
+from secretjax.mm.state import Zone
+from secretjax.mm.words import NR_PAGE_ORDERS, PAGEBLOCK_ORDER, PAGEBLOCK_PAGES, Migratetype
+
+
+def validate(zone: Zone, pages: int) -> list[str]:
+    """Every broken invariant in words; an empty list for a sound zone.
+
+    zone: one state, its last writes in its arrays (two idle steps after the last command).
+    """
+    rows = np.asarray(zone.link, np.int64).reshape(-1, 2)
+    block = np.asarray(zone.block, np.int64)[: pages // PAGEBLOCK_PAGES]
+    handle = np.asarray(zone.handle, np.int64)
+    word = rows[:pages, 0]
+    where, order = word >> WHERE_SHIFT, (word >> ORDER_SHIFT) & 15
+    heads = np.flatnonzero((where != Where.NONE) | ((word & Use.USED) != 0))
+    wrong = _tiles(heads, order, word)
+    wrong += _lists(rows, pages, zone, block & TYPE, set(heads[where[heads] != Where.NONE].tolist()))
+    wrong += _counts(heads, where, order, word, block, zone)
+    used = heads[(where[heads] == Where.NONE) & (rows[heads, 1] >= 0)]
+    lost = used[handle[rows[used, 1]] != used]
+    if len(lost):
+        wrong.append(f"handle {rows[lost[0], 1]} of the block at {lost[0]} points to {handle[rows[lost[0], 1]]}")
+    return wrong
+
+
+def _tiles(heads, order, word) -> list[str]:
+    """Blocks, free or in use, cover what they cover once, aligned, and rows inside are 0."""
+    size = 1 << order[heads]
+    wrong = []
+    if (heads % size).any():
+        wrong.append(f"block at {heads[np.flatnonzero(heads % size)[0]]} is not aligned to its order")
+    overlap = np.flatnonzero(heads[:-1] + size[:-1] > heads[1:])
+    if len(overlap):
+        wrong.append(f"blocks at {heads[overlap[0]]} and {heads[overlap[0] + 1]} overlap")
+    head_rows = np.zeros(len(word), bool)
+    head_rows[heads] = True
+    if word[~head_rows].any():
+        wrong.append(f"row {np.flatnonzero(~head_rows & (word != 0))[0]} inside a block is not 0")
+    return wrong
+
+
+def _lists(rows, pages, zone, label, free) -> list[str]:
+    """Lists are rings both ways, of blocks of their order and type; masks say which are empty."""
+    wrong, seen = [], set()
+    masks = [int(np.asarray(getattr(zone.now, f"lists{k}"))) for k in ("01", "23", "45", "6")]
+    for mt in range(LIST_TYPES):
+        full = (masks[mt >> 1] >> (NR_PAGE_ORDERS * (mt & 1))) & ALL_ORDERS
+        for order in range(NR_PAGE_ORDERS):
+            begin = at = head(pages, mt, order)
+            name = f"list (type {mt}, order {order})"
+            length = 0
+            while True:
+                after = int(rows[at, 0] & NODE)
+                if rows[after, 1] != at:
+                    wrong.append(f"{name}: row {after} does not point back to {at}")
+                    break
+                if after == begin:
+                    break
+                at, length = after, length + 1
+                if at in seen or at >= pages:
+                    wrong.append(f"{name}: block {at} is on two lists, or none")
+                    break
+                seen.add(at)
+                if (rows[at, 0] >> ORDER_SHIFT) & 15 != order:
+                    wrong.append(f"{name}: block {at} has another order")
+                if mt != Migratetype.POOL and label[at >> PAGEBLOCK_ORDER] != mt:
+                    wrong.append(f"{name}: block {at} lies in a pageblock of type {label[at >> PAGEBLOCK_ORDER]}")
+                buddy = at ^ (1 << order)
+                same = rows[buddy, 0] >> ORDER_SHIFT == rows[at, 0] >> ORDER_SHIFT
+                if order < PAGEBLOCK_ORDER and same and buddy < pages:
+                    wrong.append(f"{name}: block {at} and its buddy are both free")
+            if bool(length) != bool((full >> order) & 1):
+                wrong.append(f"{name}: its bit says {(full >> order) & 1}, it has {length} blocks")
+    if seen != free:
+        wrong.append(f"{len(seen ^ free)} free blocks are on no list")
+    return wrong
+
+
+def _counts(heads, where, order, word, block, zone) -> list[str]:
+    """Counters of pageblocks and of the zone are the sums over their pages."""
+    pages = len(word)
+    free, lru = np.zeros(pages, np.int64), np.zeros(pages, np.int64)
+    for at in heads:
+        span = slice(at, at + (1 << order[at]))
+        if where[at] == Where.BUDDY:
+            free[span] = 1
+        elif where[at] == Where.NONE and word[at] & Use.LRU:
+            lru[span] = 1
+    wrong = []
+    for name, counted, shift in (("free", free, FREE_SHIFT), ("LRU", lru, LRU_SHIFT)):
+        per_block = counted.reshape(-1, PAGEBLOCK_PAGES).sum(1)
+        bad = np.flatnonzero(((block >> shift) & COUNT) != per_block)
+        if len(bad):
+            at = bad[0]
+            wrong.append(f"pageblock {at} counts {(block[at] >> shift) & COUNT} {name} pages, has {per_block[at]}")
+    label = np.repeat(block & TYPE, PAGEBLOCK_PAGES)
+    total = int(free[label != Migratetype.ISOLATE].sum())
+    if int(zone.now.free) != total:
+        wrong.append(f"the zone counts {int(zone.now.free)} free pages, has {total}")
+    cma = int(free[label == Migratetype.CMA].sum())
+    if int(zone.now.free_cma) != cma:
+        wrong.append(f"the zone counts {int(zone.now.free_cma)} free CMA pages, has {cma}")
+    return wrong

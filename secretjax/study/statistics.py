@@ -1,0 +1,78 @@
+"""Intervals over states. States that share a start state are resampled within it.
+
+Differences are paired: every arm faces the same states and the same requests, so the difference is
+taken state by state and the interval is that of its mean (percentile bootstrap, fixed seed).
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+from scipy.stats import binomtest
+
+LEVEL = 0.95
+Values = np.ndarray
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """A mean (or share) with its 95 % interval over `states`."""
+
+    mean: float
+    low: float
+    high: float
+    states: int
+
+
+@dataclass(frozen=True)
+class Difference(Estimate):
+    """A paired difference to the baseline.
+
+    share_lower, share_higher   of the states; the rest are equal
+    verdict                     'lower', 'higher', 'equal' (no state differs), or 'undetermined'
+                                when the interval holds 0
+    """
+
+    median: float
+    share_lower: float
+    share_higher: float
+    verdict: str
+
+
+def interval(values: Values, starts: Values, *, resamples: int = 2000, seed: int = 0) -> Estimate:
+    """Mean of one number a state. `starts`: the start state of each, the strata of the bootstrap."""
+    values = np.asarray(values, np.float64)
+    mean = float(values.mean())
+    if len(values) < 2 or np.ptp(values) == 0:
+        return Estimate(mean, mean, mean, len(values))
+    rng = np.random.default_rng(seed)
+    sums = np.zeros(resamples)
+    for start in np.unique(starts):
+        group = values[starts == start]
+        drawn = rng.integers(0, len(group), (resamples, len(group)))
+        sums += group[drawn].sum(1)
+    tail = 100 * (1 - LEVEL) / 2
+    low, high = np.percentile(sums / len(values), [tail, 100 - tail])
+    return Estimate(mean, float(low), float(high), len(values))
+
+
+def paired(values: Values, baseline: Values, starts: Values, *, resamples: int = 2000, seed: int = 0) -> Difference:
+    """`values` minus `baseline`, state by state.
+
+    Raises `ValueError` when they are not of the same states.
+    """
+    if len(values) != len(baseline) or len(values) != len(starts):
+        raise ValueError(f"{len(values)} and {len(baseline)} states cannot be paired")
+    change = np.asarray(values, np.float64) - np.asarray(baseline, np.float64)
+    found = interval(change, starts, resamples=resamples, seed=seed)
+    verdict = "lower" if found.high < 0 else "higher" if found.low > 0 else "undetermined"
+    verdict = "equal" if not change.any() else verdict
+    shares = float((change < 0).mean()), float((change > 0).mean())
+    return Difference(found.mean, found.low, found.high, found.states, float(np.median(change)), *shares, verdict)
+
+
+def share(successes: int, tries: int) -> Estimate:
+    """A proportion with its exact (Clopper-Pearson) interval."""
+    if tries == 0:
+        return Estimate(float("nan"), 0.0, 1.0, 0)
+    found = binomtest(successes, tries).proportion_ci(LEVEL, "exact")
+    return Estimate(successes / tries, float(found.low), float(found.high), tries)

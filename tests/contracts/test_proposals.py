@@ -1,0 +1,146 @@
+"""What every proposal must keep, under every admission rule that fits it and every demand."""
+
+import jax
+import numpy as np
+import pytest
+
+from secretjax import admission, engine, proposals, workloads
+from secretjax.errors import UserError
+from secretjax.mm.validate import validate
+from tests.oracle import streams
+
+STATES = 4
+DEMANDS = {
+    "growth": {"percents": (5, 15, 40), "churn_per_64_pages": 8, "huge_pages": 4},
+    "small_files": {"files": 300, "churn_per_64_files": 8, "huge_pages": 4},
+}
+PAIRS = [
+    (p, a)
+    for p in proposals.names()
+    for a in admission.names()
+    if admission.make(a).fits(proposals.make(p))
+]
+_ran: dict = {}
+
+
+def machines():
+    """Small aged zones of the same size."""
+    made = [streams.make(seed, pageblocks=32, requests=10, cma=0).start for seed in (1, 2)]
+    return [engine.replace(m, zone={**m.zone, "managed": 16000}) for m in made]
+
+
+def run(proposal, rule, demand, **options):
+    """Outcome, and what `validate` says at each measuring point."""
+    key = (proposal, rule, demand, *sorted(options.items()))
+    if key not in _ran:
+        wrong, check = [], engine.check_faults
+
+        def look(zones, *rest):
+            pages = engine.pages_of(zones)
+            for lane in range(zones.block.shape[0]):
+                wrong.extend(validate(jax.tree.map(lambda x, k=lane: x[k], zones), pages))
+            check(zones, *rest)
+
+        engine.check_faults = look
+        try:
+            made = workloads.make(demand, **DEMANDS[demand])
+            arms = proposals.make(proposal), admission.make(rule)
+            more = {"states": STATES, "seed": 5, "ageing_events": 300} | options
+            _ran[key] = engine.simulate(machines(), made, *arms, **more), wrong
+        finally:
+            engine.check_faults = check
+    return _ran[key]
+
+
+@pytest.mark.parametrize("demand", DEMANDS)
+@pytest.mark.parametrize("proposal, rule", PAIRS)
+class TestEveryArm:
+    def test_memory_stays_sound_at_every_measuring_point(self, proposal, rule, demand):
+        assert run(proposal, rule, demand)[1] == []
+
+    def test_every_page_asked_for_is_granted_or_refused(self, proposal, rule, demand):
+        out, _ = run(proposal, rule, demand)
+        value = out.values
+        total = 16000 * 40 // 100 if demand == "growth" else 300
+        answered = value["granted"] + value["refused_mmap"] + value["refused_fault"]
+        assert (answered[:, -1] == total).all()
+        assert value["granted"][:, 1].max() > 0
+
+    def test_secret_pages_are_absent_from_the_direct_map_and_come_back(self, proposal, rule, demand):
+        value = run(proposal, rule, demand)[0].values
+        hidden = 0 if proposal == "keep_mapped" else value["secret_pages"] + value["stranded_pages"]
+        np.testing.assert_array_equal(value["nonpresent"], hidden + 0 * value["nonpresent"])
+        assert (value["nonpresent"][:, -1] == 0).all()
+
+    def test_everything_is_given_back_at_the_end(self, proposal, rule, demand):
+        value = run(proposal, rule, demand)[0].values
+        for name in ("secret_pages", "pool_pages", "stranded_pages", "secret_blocks"):
+            assert (value[name][:, -1] == 0).all(), name
+
+    def test_no_page_is_lost(self, proposal, rule, demand):
+        value = run(proposal, rule, demand)[0].values
+        every = value["free_pages"] + value["used_pages"] + value["stranded_pages"]
+        idle_in_use = value["stranded_pages"] if rule == "none" else 0
+        assert np.ptp(every - idle_in_use, axis=1).max() == 0
+
+    def test_tables_are_paid_for_each_split(self, proposal, rule, demand):
+        value = run(proposal, rule, demand)[0].values
+        assert (value["table_pages"] == value["dm_2m_split"] + value["dm_1g_split"]).all()
+        assert (value["dm_4k_pages"] == 512 * (value["dm_2m_split"])).all()
+
+
+@pytest.mark.parametrize("proposal, rule", [("migratable", "none"), ("cma_pool", "reservation")])
+def test_the_batch_does_not_matter(proposal, rule):
+    whole, _ = run(proposal, rule, "growth")
+    parts, _ = run(proposal, rule, "growth", lanes=1)
+    np.testing.assert_array_equal(whole.digests, parts.digests)
+    for name in whole.values:
+        np.testing.assert_array_equal(whole.values[name], parts.values[name])
+
+
+def test_states_of_a_batch_differ():
+    out, _ = run("per_page", "none", "growth")
+    assert len({d.tobytes() for d in out.digests}) == STATES
+
+
+def test_another_seed_gives_other_states():
+    one, _ = run("per_page", "none", "growth")
+    other, _ = run("per_page", "none", "growth", seed=6)
+    assert not (one.digests == other.digests).all()
+
+
+def test_names_files_and_slots_agree():
+    for table in (proposals.table(), admission.table(), workloads.table()):
+        assert all(cls.name == file for file, cls in table.items())
+        slots = [cls.slot for cls in table.values()]
+        assert len(set(slots)) == len(slots)
+        for cls in table.values():
+            assert cls.source and cls.label and cls.__doc__
+
+
+def test_every_proposal_says_what_it_does_not_model():
+    for name, cls in proposals.table().items():
+        assert "Not modelled" in cls.__doc__, name
+
+
+def test_a_reservation_needs_a_pool():
+    demand = workloads.make("growth")
+    with pytest.raises(UserError, match="has no pool"):
+        engine.simulate(
+            machines(), demand, proposals.make("per_page"), admission.make("reservation"), states=1, seed=0
+        )
+
+
+def test_a_reservation_refuses_at_mmap_and_never_at_the_fault():
+    for pool in ("pmd_pool", "cma_pool"):
+        value = run(pool, "reservation", "growth")[0].values
+        assert (value["refused_fault"] == 0).all()
+        assert (value["refused_mmap"][:, -1] > 0).all()
+
+
+def test_a_private_pool_strands_almost_a_pageblock_a_file():
+    private = run("pmd_pool", "none", "small_files")[0].values
+    shared = run("pmd_pool", "reservation", "small_files")[0].values
+    step = 1
+    assert private["stranded_pages"][:, step].min() > 100 * shared["stranded_pages"][:, step].max() / 512
+    assert shared["stranded_pages"][:, step].max() < 512

@@ -1,0 +1,135 @@
+"""Splits, tables and levels of the direct map: the model against a plain-Python one."""
+
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from secretjax import engine
+from secretjax.mm.layout import SPLIT
+from secretjax.mm.load import load
+from secretjax.mm.state import Op, Tick
+from secretjax.mm.validate import validate
+from secretjax.workloads import _recorded as recorded
+from tests.oracle.directmap import DirectMap
+from tests.zones import fresh
+
+GIB = 1 << 18
+BY_HANDLE = 1 << recorded.BY_HANDLE | 1 << recorded.FRESH
+
+
+def alloc(order, handle, type_=0):
+    return [int(Op.ALLOC) | order << recorded.ORDER | (type_ + 1) << recorded.TYPE | BY_HANDLE, handle]
+
+
+def act(op, handle, order=0):
+    return [int(op) | order << recorded.ORDER | BY_HANDLE, handle]
+
+
+def run(start, rows, handles):
+    """The zone after these rows, with its handles."""
+    zones = engine.stack([load(start, handles)])
+    pages = engine.pages_of(zones)
+    table = jnp.asarray(np.array([*rows, [0, 0]], np.int32))[None]
+    own = recorded.Cursor(jnp.zeros(1, jnp.int32), jnp.full(1, len(rows), jnp.int32))
+    zones, _ = engine.run_to_stop(engine.stream_runner(pages), zones, own, table, 1 << 20)
+    one = engine.jax.tree.map(lambda x: x[0], zones)
+    assert validate(one, pages) == []
+    assert int(one.now.fault) == 0
+    return one
+
+
+def levels(zone, pages):
+    """(1 GiB, 2 MiB, 4 KiB) entries."""
+    words = np.asarray(zone.block)
+    blocks = pages // 512
+    split = int(((words[:blocks] & SPLIT) != 0).sum())
+    giants = int(words[blocks:].sum())
+    return giants, blocks - split - 512 * giants, 512 * split
+
+
+def ticks(zone):
+    return {tick: int(zone.ticks[tick]) for tick in Tick}
+
+
+@pytest.mark.parametrize(
+    "orders, splits, tables, entries",
+    [
+        ([0], (1, 1), 2, (0, 511, 512)),
+        ([0, 0], (1, 1), 2, (0, 511, 512)),
+        ([9], (1, 0), 1, (0, 512, 0)),
+    ],
+)
+def test_removing_from_a_1_gib_entry_splits_as_the_kernel_does(orders, splits, tables, entries):
+    """KERNEL vectors: one page, a second in the same 2 MiB, one aligned 512-page chunk."""
+    rows = [alloc(order, k) for k, order in enumerate(orders)]
+    rows += [act(Op.UNMAP, k, order) for k, order in enumerate(orders)]
+    zone = run(fresh(GIB, level=3), rows, len(orders))
+    counted = ticks(zone)
+    assert (counted[Tick.SPLIT_1G], counted[Tick.UNMAPPED_SPLIT]) == splits
+    assert counted[Tick.OWN] + counted[Tick.CLAIMED_WHOLE] - len(orders) == tables
+    assert levels(zone, GIB) == entries
+
+
+def test_all_pages_of_a_gib_one_at_a_time_need_513_tables():
+    """The pages themselves are taken 512 at a time, cut apart, and removed one by one."""
+    pages = 1 << 15  # a smaller zone under one 1 GiB entry: 64 pageblocks
+    count = pages // 2
+    rows = [alloc(0, k) for k in range(count)] + [act(Op.UNMAP, k) for k in range(count)]
+    zone = run(fresh(pages, level=3), rows, count)
+    counted = ticks(zone)
+    touched = len({int(p) >> 9 for p in np.asarray(zone.handle)})
+    assert counted[Tick.SPLIT_1G] == 1
+    assert counted[Tick.UNMAPPED_SPLIT] == touched == count // 512
+    assert counted[Tick.UNMAPPED] + counted[Tick.UNMAPPED_SPLIT] == count
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_random_removals_and_returns_agree_with_the_oracle(seed):
+    rng = np.random.default_rng(seed)
+    pages, level = 1 << 15, int(rng.integers(2, 4))
+    handles, rows, live, hidden = 0, [], [], set()
+    sizes = {}
+    for _ in range(600):
+        what = rng.random()
+        if what < 0.4:
+            order = int(rng.choice([0, 0, 0, 9]))
+            rows.append(alloc(order, handles, int(rng.integers(0, 3))))
+            sizes[handles] = order
+            live.append(handles)
+            handles += 1
+        elif what < 0.8 and live:
+            k = int(rng.choice(live))
+            if k not in hidden:
+                rows.append(act(Op.UNMAP, k, sizes[k]))
+                hidden.add(k)
+        elif hidden:
+            k = int(rng.choice(sorted(hidden)))
+            rows.append(act(Op.MAP, k))
+            hidden.remove(k)
+    zone = run(fresh(pages, level), rows, handles)
+    place = np.asarray(zone.handle)
+    assert (place >= 0).all(), "memory was to suffice"
+    oracle = DirectMap.of_size(GIB if level == 3 else pages, {2: "2M", 3: "1G"}[level])
+    for word, k in rows:
+        op, count = word & 15, 1 << sizes[k]
+        if op == Op.UNMAP:
+            oracle.remove(int(place[k]), count)
+        elif op == Op.MAP:
+            oracle.put_back(int(place[k]), count)
+    counted = ticks(zone)
+    beyond = (GIB - pages) // 512 if level == 3 else 0
+    entries = oracle.entries()
+    assert counted[Tick.SPLIT_1G] == (1 if level == 3 and entries["1G"] == 0 else 0)
+    giants, twos, fours = levels(zone, pages)
+    if not giants:
+        assert (twos + beyond, fours) == (entries["2M"], entries["4K"])
+    assert sum(1 << sizes[k] for k in hidden) == oracle.absent_pages()
+
+
+def test_a_page_freed_while_it_is_absent_is_a_fault():
+    zones = engine.stack([load(fresh(1 << 15), 1)])
+    rows = [alloc(0, 0), act(Op.UNMAP, 0), act(Op.FREE, 0)]
+    table = jnp.asarray(np.array([*rows, [0, 0]], np.int32))[None]
+    own = recorded.Cursor(jnp.zeros(1, jnp.int32), jnp.full(1, len(rows), jnp.int32))
+    zones, _ = engine.run_to_stop(engine.stream_runner(1 << 15), zones, own, table, 1 << 20)
+    assert int(zones.now.fault[0]) == 2  # FREED_UNMAPPED

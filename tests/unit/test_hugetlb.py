@@ -1,0 +1,121 @@
+"""hugetlb's counters: known sequences, a real kernel's, and invariants under any sequence."""
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from secretjax import cases
+from secretjax.admission import _hugetlb as hugetlb
+from secretjax.admission._hugetlb import Counters
+from secretjax.admission._hugetlb_ops import run
+
+FOLDER = Path(__file__).parents[2] / "params" / "kernel"
+
+
+def tuple_of(c):
+    return c.nr, c.free, c.resv, c.surplus
+
+
+def test_sequence_a_surplus_shrink_and_return():
+    c = Counters(nr=4, free=4, overcommit=2, buddy=10)
+    c = hugetlb.reserve(c, 3)
+    assert tuple_of(c) == (4, 4, 3, 0)
+    c = hugetlb.reserve(c, 2)
+    assert tuple_of(c) == (5, 5, 5, 1)
+    c = hugetlb.fault(c, reserved=True)
+    assert tuple_of(c) == (5, 4, 4, 1)
+    assert hugetlb.reserve(c, 2) is None
+    c = hugetlb.set_nr_hugepages(c, 2)
+    assert tuple_of(c) == (5, 4, 4, 3)
+    c = hugetlb.free(c)
+    assert tuple_of(c) == (4, 4, 4, 2)
+    c = hugetlb.unreserve(c, 4)
+    assert tuple_of(c) == (2, 2, 0, 0)
+
+
+def test_sequence_b_everything_is_surplus():
+    c = Counters(overcommit=2, buddy=10)
+    assert hugetlb.reserve(c, 3) is None
+    c = hugetlb.reserve(c, 2)
+    assert tuple_of(c) == (2, 2, 2, 2)
+    c = hugetlb.fault(hugetlb.fault(c, True), True)
+    assert tuple_of(c) == (2, 0, 0, 2)
+    assert hugetlb.fault(c, False) is None
+    c = hugetlb.free(c)
+    assert tuple_of(c) == (1, 0, 0, 1)
+    assert tuple_of(hugetlb.fault(c, False)) == (2, 0, 0, 2)
+
+
+def test_sequence_c_a_mount_with_a_minimum():
+    c, mount = hugetlb.mount(Counters(nr=4, free=4), 2)
+    assert tuple_of(c) == (4, 4, 2, 0)
+    c, mount = hugetlb.subpool_reserve(c, mount, 3)
+    assert tuple_of(c) == (4, 4, 3, 0)
+    for _ in range(3):
+        c = hugetlb.fault(c, True)
+    assert tuple_of(c) == (4, 1, 0, 0)
+    c, mount = hugetlb.subpool_delete(c, mount, 3)
+    assert tuple_of(c) == (4, 4, 2, 0)
+
+
+@pytest.mark.parametrize("buddy, after", [(10, (4, 2, 0, 0)), (1, (3, 1, 0, 0))])
+def test_sequence_d_growth_turns_surplus_persistent_first(buddy, after):
+    c = Counters(nr=2, free=0, surplus=2, buddy=buddy)
+    assert tuple_of(hugetlb.set_nr_hugepages(c, 4)) == after
+
+
+@pytest.mark.parametrize("name, compacted", [("c_512_frag0_s1", 0), ("c_512_frag3_s2", 40)])
+def test_a_real_kernels_counters(name, compacted):
+    """Exact until the pool is asked for more than the free blocks (and those compaction made)."""
+    case = cases.read(FOLDER / f"{name}.predict.npz")
+    truth = json.loads((FOLDER / f"{name}.truth.json").read_text())["cases"][0]["steps"]
+    start = case.start
+    large = (start.list_kind == 0) & (start.list_order >= 9)
+    blocks = int((1 << (start.list_order[large] - 9)).sum()) + compacted
+    found = run(case.ops, blocks)
+    assert [step for step, _ in found] == [s["step"] for s in truth]
+    same = 0
+    for (step, mine), theirs, op in zip(found, truth, [o for o in case.ops if "step" in o], strict=True):
+        if op.get("pages", 0) >= blocks:
+            break
+        assert mine == theirs["metrics"], f"{step}: {op}"
+        same += 1
+    assert same >= 40
+
+
+operation = st.one_of(
+    st.tuples(st.just("set"), st.integers(0, 12)),
+    st.tuples(st.just("overcommit"), st.integers(0, 6)),
+    st.tuples(st.just("reserve"), st.integers(0, 6)),
+    st.tuples(st.just("unreserve"), st.integers(0, 6)),
+    st.tuples(st.sampled_from(["fault", "fault_reserved", "free"]), st.just(0)),
+)
+
+
+@settings(max_examples=300, deadline=None)
+@given(st.lists(operation, max_size=40), st.integers(0, 20))
+def test_invariants_under_any_sequence(operations, buddy):
+    c, in_use = Counters(buddy=buddy), 0
+    for name, n in operations:
+        before, surplus = c, c.surplus
+        if name == "set":
+            c = hugetlb.set_nr_hugepages(c, n)
+        elif name == "overcommit":
+            c = replace(c, overcommit=n)
+        elif name == "reserve":
+            c = hugetlb.reserve(c, n) or c
+            assert c.surplus <= max(c.overcommit, surplus)
+        elif name == "unreserve":
+            c = hugetlb.unreserve(c, min(n, c.resv))
+        elif name == "free" and in_use:
+            c, in_use = hugetlb.free(c), in_use - 1
+        elif name != "free" and (name == "fault" or c.resv):
+            after = hugetlb.fault(c, name == "fault_reserved")
+            c, in_use = (after, in_use + 1) if after else (c, in_use)
+        assert c.sound(), (name, n, before, c)
+        assert c.nr - c.free == in_use
+        assert c.nr + c.buddy == before.nr + before.buddy
