@@ -23,7 +23,7 @@ from secretjax.mm.layout import HEADS, Use
 from secretjax.mm.load import load
 from secretjax.mm.machine import step
 from secretjax.mm.reading import read
-from secretjax.mm.state import Fault, Zone
+from secretjax.mm.state import Fault, Tick, Zone
 from secretjax.mm.words import Event
 from secretjax.program import Program, Rules
 from secretjax.program import start as start_program
@@ -283,6 +283,11 @@ def replay(start, requests: Int32[np.ndarray, "requests 5"]) -> tuple[np.ndarray
     Lists: one int64 [blocks, 3] a snapshot, rows (pfn, order, migratetype), by order, type, place.
     Raises `UserError` for a stream that gives back what it does not have.
     """
+    return replay_counted(start, requests)[:2]
+
+
+def replay_counted(start, requests) -> tuple[np.ndarray, list, dict[str, int]]:
+    """`replay`, and by name of each `mm.state.Tick` how often it happened on the way."""
     from secretjax.mm.load import lists
 
     body = requests[requests[:, 0] != 2]
@@ -306,7 +311,8 @@ def replay(start, requests: Int32[np.ndarray, "requests 5"]) -> tuple[np.ndarray
     if fault:
         names = ", ".join(bit.name for bit in Fault if fault & bit)
         raise UserError(f"{start.name}: {names}: the requests give back what is not in use")
-    return np.asarray(zones.handle[0], np.int64)[:allocations], shots
+    ticks = {tick.name: int(n) for tick, n in zip(Tick, zones.ticks[0], strict=True)}
+    return np.asarray(zones.handle[0], np.int64)[:allocations], shots, ticks
 
 
 def use_one_thread() -> None:

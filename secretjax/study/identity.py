@@ -74,7 +74,7 @@ def kernel_key(study: Params) -> str:
         "simulation": _simulation(),
         "sources": sources("proposals", "admission", "predict.py", "study/kernel.py"),
         "cases": {str(f.relative_to(study.cases_dir())): file_digest(f) for f in cases},
-        "scale": [study.kernel_states, study.seed],
+        "scale": [study.kernel_states, study.seed, study.kernel_cases],
     }
     return f"kernel--{digest(inputs)[:DIGITS]}"
 

@@ -13,6 +13,7 @@ from secretjax.study import plugins
 from secretjax.study.strict import Strict, checked, override, read
 
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9_][A-Za-z0-9_.+-]{0,63}$")]
+Pattern = Annotated[str, Field(pattern=r"^[A-Za-z0-9_.@*?\[\]!-]{1,64}$")]
 Options = Annotated[dict[str, Any], Field(default_factory=dict)]
 MAX_STATES = 1 << 16
 START_SUFFIX = ".predict.npz"
@@ -46,6 +47,7 @@ class Params(Strict):
     cpus           CPUs that a TLB flush has to reach
     costs          path of the cost table, beside the params file
     kernel_states  simulations per captured case when the model is compared with the kernel; 0: none
+    kernel_cases   patterns of names of the cases it is compared on, as a_* or f_thp_s1
     """
 
     name: Name
@@ -60,6 +62,7 @@ class Params(Strict):
     cpus: Annotated[int, Field(ge=1, le=8192)]
     costs: str
     kernel_states: Annotated[int, Field(ge=0, le=MAX_STATES)] = 0
+    kernel_cases: Annotated[tuple[Pattern, ...], Field(min_length=1)] = ("*",)
     notebooks: tuple[Name, ...]
     _shelves: tuple[Path, ...] = PrivateAttr(default=())
 

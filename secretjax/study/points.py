@@ -119,6 +119,6 @@ def _point(study: Params, arm: Arm, demand: Demand, file: Path) -> None:
 def _compare(study: Params, files: list[Path]) -> None:
     from secretjax.study import kernel
 
-    frames = kernel.compare(study.cases_dir(), study.kernel_states, study.seed)
+    frames = kernel.compare(study.cases_dir(), study.kernel_states, study.seed, study.kernel_cases)
     for frame, file in zip(frames, files, strict=True):
         tables.write(tables.from_frame(frame), file)

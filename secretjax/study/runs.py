@@ -83,8 +83,7 @@ class Run:
     def kernel(self) -> tuple[pd.DataFrame, pd.DataFrame]:
         """The model compared with the kernel: (replay, predict).
 
-        replay   case, kernel, requests, same_pfn, lists, lists_equal
-        predict  case, step, metric, kernel, mean, lo, hi, inside
+        Columns: see `secretjax.study.kernel`. A case whose kernel is not modelled has one row.
         Both are empty if the params say `kernel_states: 0`.
         """
         if not self.params.kernel_states:

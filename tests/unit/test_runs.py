@@ -241,19 +241,19 @@ def test_the_comparison_with_the_kernel_is_kept_beside_the_points(file, tmp_path
 
     asked = []
 
-    def compare(cases_dir, states, seed):
-        asked.append((cases_dir.name, states, seed))
+    def compare(cases_dir, states, seed, only):
+        asked.append((cases_dir.name, states, seed, only))
         replay = pd.DataFrame({"case": ["f"], "kernel": ["K612y"], "same_pfn": [9]})
         predict = pd.DataFrame({"case": ["a"], "kernel": [61], "mean": [61.5], "inside": [True]})
         return replay, predict
 
     monkeypatch.setattr(package, "kernel", SimpleNamespace(compare=compare), raising=False)
-    study = params.load(file, ["kernel_states=3"])
+    study = params.load(file, ["kernel_states=3", "kernel_cases=[a_*]"])
     folder = runs.prepare(study, tmp_path / "results")
     for _ in range(2):
         list(points.compute(study, folder, 1))
         runs.consolidate(study, folder)
-    assert asked == [("kernel", 3, 7)]
+    assert asked == [("kernel", 3, 7, ("a_*",))]
     replay, predict = runs.open_run(file, folder).kernel()
     assert replay.to_dict("records") == [{"case": "f", "kernel": "K612y", "same_pfn": 9}]
     assert predict["inside"].dtype == bool and predict["kernel"].tolist() == [61]
