@@ -1,8 +1,8 @@
 """How many exact events a second: blocks handed out or given back as the kernel does it.
 
 The recorded streams of a real kernel, on states of 2^17 pages, one process for each core with one
-XLA thread (hand-overs between threads cost more than they give), all at once. Lanes replay
-different captures and start at different places, so that they do not move in step.
+XLA thread (hand-overs between threads cost more than they give), all at once. Neighbouring lanes
+replay different captures.
 """
 
 import multiprocessing
@@ -14,8 +14,10 @@ from statistics import median
 
 LANES = 256
 STEPS = 500
-CASES = ("f_mixed_s1", "f_steal_s1", "f_compact_s1", "f_anonfrag_s1", "f_secretfrag_s1", "f_secret_s1",
-         "f_anon_s1", "f_pipe_s1")  # fmt: skip
+CASES = (
+    "f_mixed_s1", "f_steal_s1", "f_compact_s1", "f_anonfrag_s1", "f_secretfrag_s1", "f_secret_s1",
+    "f_anon_s1", "f_pipe_s1",
+)  # fmt: skip
 
 
 def folder() -> Path:
@@ -49,15 +51,16 @@ def prepare():
     return engine.stream_runner(engine.pages_of(zones)), zones, own, jnp.asarray(table[chosen])
 
 
-def worker(seconds: float, barrier, results) -> None:
-    """Runs one block again and again; reports (events, steps, seconds) of each chunk."""
+def worker(seconds: float, core: int, barrier, results) -> None:
+    """Runs one block again and again on one core; reports (events, seconds) of each chunk."""
+    os.sched_setaffinity(0, {core})
     import jax
     import numpy as np
 
     run, zones, own, table = prepare()
     zones, own = run(zones, own, table, STEPS)  # compiles
     jax.block_until_ready(own)
-    events, chunks = 0, []
+    chunks = []
     barrier.wait()
     begin = time.perf_counter()
     while time.perf_counter() - begin < seconds:
@@ -75,12 +78,15 @@ def worker(seconds: float, barrier, results) -> None:
 
 def measure(seconds: float, processes: int) -> list[float]:
     """Million events a second of each process, the median over its chunks."""
-    os.environ["NPROC"] = "1"
-    tunables = "glibc.malloc.hugetlb=1"
-    os.environ.setdefault("GLIBC_TUNABLES", tunables)
+    os.environ["NPROC"] = "1"  # read when XLA starts
+    os.environ.setdefault("GLIBC_TUNABLES", "glibc.malloc.hugetlb=1")
     spawn = multiprocessing.get_context("spawn")
     barrier, results = spawn.Barrier(processes), spawn.Queue()
-    workers = [spawn.Process(target=worker, args=(seconds, barrier, results)) for _ in range(processes)]
+    cores = sorted(os.sched_getaffinity(0))
+    workers = [
+        spawn.Process(target=worker, args=(seconds, cores[k], barrier, results))
+        for k in range(processes)
+    ]
     for process in workers:
         process.start()
     found = [results.get() for _ in workers]
@@ -97,4 +103,7 @@ def report(seconds: float) -> None:
         rates = measure(seconds, processes)
         each = " + ".join(f"{rate:.1f}" for rate in rates)
         name = "process" if processes == 1 else "processes"
-        print(f"{processes} {name}: {sum(rates):.1f} M events/s ({each}), medians over chunks of {STEPS} steps")
+        print(
+            f"{processes} {name}: {sum(rates):.1f} M events/s ({each}), "
+            f"medians over chunks of {STEPS} steps"
+        )

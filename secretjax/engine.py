@@ -5,7 +5,6 @@ one compiled program; every state is at its own place, and its results depend on
 and on (seed, its number) only: not on the block, the batch or the number of devices.
 """
 
-import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import cache, partial
@@ -21,7 +20,7 @@ from secretjax.admission.base import Admission
 from secretjax.errors import UserError
 from secretjax.mm.layout import HEADS, Use
 from secretjax.mm.load import load
-from secretjax.mm.machine import step
+from secretjax.mm.machine import once, step
 from secretjax.mm.reading import read
 from secretjax.mm.state import Fault, Tick, Zone
 from secretjax.mm.words import Event
@@ -29,7 +28,7 @@ from secretjax.program import Program, Rules
 from secretjax.program import start as start_program
 from secretjax.proposals.base import Proposal
 from secretjax.workloads import _recorded as recorded
-from secretjax.workloads.base import Churn, Script, Workload
+from secretjax.workloads.base import Churn, Pages, Script, Workload
 
 LANES = 256  # states in a block: what fits the cache and still amortizes each step's dispatch
 STEPS = 4096  # steps between two looks at who is done
@@ -52,7 +51,6 @@ class Outcome:
     digests: np.ndarray
 
 
-
 def pages_of(zone: Zone) -> int:
     """Pages of a zone, or of each zone of a block."""
     return zone.link.shape[-1] // 2 - HEADS
@@ -64,10 +62,10 @@ def program_runner(proposal: Proposal, admission: Admission, pages: int) -> Call
     rules = Rules(proposal, admission)
 
     def one(zone, me, script, go):
-        row = rules.row(me, script)
         free = zone.now.free
-        zone, finished, answer = step(zone, rules.command(me, row, free), go, pages)
-        return zone, rules.after(me, row, free, finished, answer)
+        row, asked = once(go, rules.ask, me, *recorded.fetch(me, script), free)
+        zone, finished, answer = step(zone, asked, go, pages)
+        return zone, once(go, rules.after, me, row, free, finished, answer)
 
     return _runner(one)
 
@@ -143,7 +141,9 @@ def digest(zone: Zone):
 
 def stack(trees: Sequence):
     """One tree of arrays with the states in front."""
-    return jax.tree.map(lambda *leaves: jnp.asarray(np.stack([np.asarray(x) for x in leaves])), *trees)
+    return jax.tree.map(
+        lambda *leaves: jnp.asarray(np.stack([np.asarray(x) for x in leaves])), *trees
+    )
 
 
 def generator(seed: int, state: int) -> np.random.Generator:
@@ -163,7 +163,7 @@ def owned(zone: Zone, pfn, handle, handles: int, fixed=()) -> Zone:
 
 def rounded(size: int) -> int:
     """Sizes in coarse steps, so that demands share compiled programs."""
-    return -(-size // 8192) * 8192
+    return -(-size // 16384) * 16384
 
 
 class Lane(NamedTuple):
@@ -177,10 +177,12 @@ class Lane(NamedTuple):
     first_spare: int
 
 
-def _lane(start, demand: Workload, rng: np.random.Generator, ageing_events: int) -> Lane:
+def _lane(
+    start, pool: Pages, demand: Workload, rng: np.random.Generator, ageing_events: int
+) -> Lane:
     total = start.zone["managed"]
     secret = demand.secret(total)
-    churn = Churn(start, rng, secret, ageing_events + demand.events(total))
+    churn = Churn(pool, rng, secret, ageing_events + demand.events(total))
     script = Script(secret)
     if ageing_events:
         script.add(churn.rows(ageing_events))
@@ -214,7 +216,9 @@ def simulate(
     when a state shows a fault (a bug of the model or of a plug-in), with the state to look at.
     """
     if not admission.fits(proposal):
-        raise UserError(f"admission '{admission.name}' cannot wrap '{proposal.name}': it has no pool")
+        raise UserError(
+            f"admission '{admission.name}' cannot wrap '{proposal.name}': it has no pool"
+        )
     if admission.reserves:
         proposal = replace(proposal, shared=True)
     starts = [proposal.prepare(start) for start in starts]
@@ -224,7 +228,9 @@ def simulate(
     parts = []
     for first in range(0, states, lanes):
         numbers = range(first, min(first + lanes, states))
-        parts.append(_block(starts, bases, numbers, demand, proposal, admission, seed, ageing_events))
+        parts.append(
+            _block(starts, bases, numbers, demand, proposal, admission, seed, ageing_events)
+        )
         if progress:
             progress(numbers[-1] + 1, states)
     steps = parts[0][0]
@@ -236,11 +242,23 @@ def simulate(
 def _block(starts, bases, numbers, demand, proposal, admission, seed, ageing_events):
     """Steps, values and digests of the states with these numbers."""
     pages = pages_of(bases[0])
-    lanes = [_lane(starts[i % len(starts)], demand, generator(seed, i), ageing_events) for i in numbers]
+    pools = [Pages(start) for start in starts]
+    lanes = [
+        _lane(
+            starts[i % len(starts)],
+            pools[i % len(starts)],
+            demand,
+            generator(seed, i),
+            ageing_events,
+        )
+        for i in numbers
+    ]
     scripts = [lane.script for lane in lanes]
     handles = rounded(max(lane.first_spare for lane in lanes) + SPARE_HANDLES)
     zones = (bases[i % len(starts)] for i in numbers)
-    block = stack([owned(b, z.pfn, z.handle, handles, z.fixed) for b, z in zip(zones, lanes, strict=True)])
+    block = stack(
+        [owned(b, z.pfn, z.handle, handles, z.fixed) for b, z in zip(zones, lanes, strict=True)]
+    )
     rows = rounded(max(s.length for s in scripts) + 1)
     table = np.zeros((len(scripts), rows, 2), np.int32)
     for lane, script in enumerate(scripts):
@@ -270,10 +288,11 @@ def check_faults(zones: Zone, numbers, starts, proposal, seed: int) -> None:
         return
     bits = {bit.name: int(((fault & bit) != 0).sum()) for bit in Fault if (fault & bit).any()}
     state = list(numbers)[bad[0]]
+    found = ", ".join(f"{bit} in {count}" for bit, count in bits.items())
     raise UserError(
-        f"proposal '{proposal.name}': {', '.join(f'{k} in {n}' for k, n in bits.items())} of {len(fault)} "
-        f"states, first in state {state} of seed {seed}, which starts from '{starts[state % len(starts)].name}': "
-        "a fault of the model or of this proposal, not of the input; please report it with these numbers"
+        f"proposal '{proposal.name}': {found} of {len(fault)} states, first in state {state} of "
+        f"seed {seed}, which starts from '{starts[state % len(starts)].name}': a fault of the model "
+        "or of this proposal, not of the input; please report it with these numbers"
     )
 
 
@@ -294,10 +313,11 @@ def replay_counted(start, requests) -> tuple[np.ndarray, list, dict[str, int]]:
     marks = np.flatnonzero(requests[:, 0] == 2)
     stops = [int((requests[:k, 0] != 2).sum()) for k in marks] + [len(body)]
     allocations = int((body[:, 0] == 0).sum())
-    zones = stack([load(start, max(allocations, 1), whole=recorded.blocks_at_start(body))])
+    zones = stack([load(start, rounded(allocations + 1), whole=recorded.blocks_at_start(body))])
     pages = pages_of(zones)
-    stream = recorded.encode(body) if len(body) else np.zeros((1, 2), np.int32)
-    stream = jnp.asarray(np.concatenate([stream, np.zeros((1, 2), np.int32)]))[None]
+    stream = np.zeros((1, rounded(len(body) + 1), 2), np.int32)
+    stream[0, : len(body)] = recorded.encode(body)
+    stream = jnp.asarray(stream)
     own = recorded.Cursor(*(jnp.zeros(1, jnp.int32) for _ in range(2)))
     run, shots = stream_runner(pages), []
     for k, stop in enumerate(stops):
@@ -313,8 +333,3 @@ def replay_counted(start, requests) -> tuple[np.ndarray, list, dict[str, int]]:
         raise UserError(f"{start.name}: {names}: the requests give back what is not in use")
     ticks = {tick.name: int(n) for tick, n in zip(Tick, zones.ticks[0], strict=True)}
     return np.asarray(zones.handle[0], np.int64)[:allocations], shots, ticks
-
-
-def use_one_thread() -> None:
-    """One XLA thread a process (before JAX starts): hand-overs between threads cost more than they give."""
-    os.environ.setdefault("NPROC", "1")

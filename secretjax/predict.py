@@ -1,10 +1,10 @@
 """Closed loop: a captured machine's start state and demands, under the model's own dynamics.
 
 What the operations are, and what is answered, is said in `secretjax.cases.predict`. One task, one
-CPU. Not modelled yet: per-CPU lists (pages on them at the start stay in use), kswapd, kcompactd
-and direct compaction, so results hold until memory gets tight; churn between secret pages; a
-huge-page probe that finds no free block empties pageblocks as alloc_contig_pages() does, in place
-of direct compaction.
+CPU. Not modelled yet: per-CPU lists (pages on them at the start stay in use until the first
+`cma_take`, which drains them), kswapd, kcompactd and direct compaction, so results hold until
+memory gets tight; churn between secret pages; a huge-page probe that finds no free block empties
+pageblocks as alloc_contig_pages() does, in place of direct compaction.
 """
 
 from dataclasses import dataclass
@@ -48,9 +48,12 @@ class CaseDemand(Workload):
     def write(self, script: Script, total: int, churn: Churn) -> None:
         script.measure("start")
         last = max((k for k, op in enumerate(self.ops) if "step" in op), default=-1)
+        takes = [k for k, op in enumerate(self.ops) if op["op"] == "cma_take"]
         sizes = []
-        for op in self.ops[: last + 1]:
-            write_op(script, op, self.start, sizes)
+        for k, op in enumerate(self.ops[: last + 1]):
+            if k in takes[:1]:
+                script.add(drained(self.start))
+            write_op(script, op, sizes)
             if "step" in op:
                 script.measure(f"{op['step']}/{op['op']}")
 
@@ -63,7 +66,7 @@ def drained(start) -> np.ndarray:
     return encode(np.stack([one, order, -one, -one, pfn], 1))
 
 
-def write_op(script: Script, op: dict, start, sizes: list[int]) -> None:
+def write_op(script: Script, op: dict, sizes: list[int]) -> None:
     """The rows of one operation. sizes: pages of the files that are open, in order."""
     kind = op["op"]
     if kind == "secret_grow":
@@ -78,7 +81,6 @@ def write_op(script: Script, op: dict, start, sizes: list[int]) -> None:
     elif kind == "pool_shrink":
         script.do(Do.SHRINK)
     elif kind == "cma_take":
-        script.add(drained(start))
         script.do(Do.TAKES, op["rounds"])
     elif kind == "grow_nr_hugepages":
         script.do(Do.DRAIN, engine.SPARE_HANDLES)
@@ -119,7 +121,8 @@ def answers(case: PredictCase, out: engine.Outcome) -> list[dict]:
             answer |= {"cma_blocks_ok": delta("huge_ok"), "pages_migrated": delta("migrated")}
         elif op["op"] == "grow_nr_hugepages":
             got = delta("huge_ok")
-            answer |= {"huge_before_compaction": got, "huge_total": got, "pages_migrated": delta("migrated")}
+            answer |= {"huge_before_compaction": got, "huge_total": got}
+            answer |= {"pages_migrated": delta("migrated")}
     return [{"step": step, "metrics": metrics} for step, metrics in found.items()]
 
 
@@ -130,8 +133,15 @@ def hugetlb_answers(case: PredictCase, states: int) -> list[dict]:
     start = case.start
     large = (start.list_kind == 0) & (start.list_order >= 9)
     blocks = int((1 << (start.list_order[large] - 9)).sum())
-    steps = _hugetlb_ops.run(case.ops, blocks)
-    return [{"step": s, "metrics": {m: np.full(states, v) for m, v in found.items()}} for s, found in steps]
+    return repeated(_hugetlb_ops.run(case.ops, blocks), states)
+
+
+def repeated(steps, states: int) -> list[dict]:
+    """(step, {metric: one value or one a state}) as one value a state."""
+    return [
+        {"step": step, "metrics": {name: np.resize(v, states) for name, v in found.items()}}
+        for step, found in steps
+    ]
 
 
 def open_questions(case: PredictCase) -> bool:
@@ -143,8 +153,8 @@ def predict(case: PredictCase, proposal: str | None, states: int, seed: int) -> 
     """Answers to a case: [{"step", "metrics": {name: int64 [states]}}].
 
     The proposal defaults to what the captured kernel ran. Where a case leaves nothing open, one
-    state is simulated and stands for all, since they could not differ. Raises `UserError` for a kernel whose
-    fallback is not modelled.
+    state is simulated and stands for all, since they could not differ. Raises `UserError` for a
+    kernel whose fallback is not modelled.
     """
     fallback = case.start.settings["fallback"]
     if fallback != MODELLED:
@@ -155,14 +165,12 @@ def predict(case: PredictCase, proposal: str | None, states: int, seed: int) -> 
     if not any(op["op"] in ("secret_grow", "cma_take", "grow_nr_hugepages") for op in case.ops):
         return hugetlb_answers(case, states)
     name, options = POOL_OF_LAB[case.start.settings["secret_pool"]]
-    chosen = proposals.make(name, **options) if proposal in (None, name) else proposals.make(proposal)
+    own = proposal in (None, name)
+    chosen = proposals.make(name, **options) if own else proposals.make(proposal)
     runs = states if open_questions(case) else 1
-    demand = CaseDemand(case.ops, case.start)
-    out = engine.simulate([case.start], demand, chosen, admission.make("none"), states=runs, seed=seed)
-    return [
-        {"step": found["step"], "metrics": {k: np.resize(v, states) for k, v in found["metrics"].items()}}
-        for found in answers(case, out)
-    ]
+    demand, rule = CaseDemand(case.ops, case.start), admission.make("none")
+    out = engine.simulate([case.start], demand, chosen, rule, states=runs, seed=seed)
+    return repeated([(s["step"], s["metrics"]) for s in answers(case, out)], states)
 
 
 def predict_file(case: Path, out: Path, proposal: str | None, states: int, seed: int) -> None:
@@ -180,5 +188,8 @@ def replay_file(case: Path, out: Path) -> None:
         raise UserError(f"{case}: it holds no recorded requests; give a *.replay.npz case")
     if read.start.settings["fallback"] != MODELLED:
         found = read.start.settings["fallback"]
-        raise UserError(f"{case}: its kernel falls back as {found}, modelled is {MODELLED}; choose another case")
+        raise UserError(
+            f"{case}: its kernel falls back as {found}, modelled is {MODELLED} "
+            "(Linux 6.12.29 and later); choose a case of such a kernel"
+        )
     cases.write_replay(out, *engine.replay(read.start, read.requests))

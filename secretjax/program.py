@@ -9,7 +9,6 @@ from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Int32
 
 from secretjax.admission.base import Admission
 from secretjax.mm.contig import ANYWHERE, IN_AREA
@@ -50,7 +49,9 @@ class Program(NamedTuple):
 def start(stop: int, floor: int, total: int, base: int) -> Program:
     """A program at the beginning of its script; secret pages have the handles from 0 on."""
     zero = jnp.zeros((), jnp.int32)
-    blank = Program(*([zero] * len(Program._fields)))._replace(own=Own(*([zero] * len(Own._fields))))
+    blank = Program(*([zero] * len(Program._fields)))._replace(
+        own=Own(*([zero] * len(Own._fields)))
+    )
     given = {"stop": stop, "floor": floor, "total": total, "base": base}
     return blank._replace(**{k: jnp.asarray(v, jnp.int32) for k, v in given.items()})
 
@@ -73,9 +74,14 @@ class Rules:
         self.eager = self.shares and not proposal.keep_idle
         self.reserves = self.shares and admission.reserves
 
-    def row(self, me: Program, script: Int32[Array, "rows 2"]) -> Row:
-        """The row at `pc`; nothing at the place to wait."""
-        asked, count = recorded.row(recorded.Cursor(me.pc, me.stop), script)
+    def ask(self, me: Program, word: Word, count: Word, free: Word) -> tuple[Row, Command]:
+        """The row in force, and the command of this step."""
+        row = self.row(me, word, count)
+        return row, self.command(me, row, free)
+
+    def row(self, me: Program, word: Word, count: Word) -> Row:
+        """The row with these two words (see `recorded.fetch`)."""
+        asked = recorded.decode(word, count)
         op = asked.op
         closing = op == Do.CLOSE
         when = jnp.where(closing, int(When.RELEASE), int(When.FAULT))
@@ -88,7 +94,9 @@ class Rules:
     def allowed(self, me: Program, row: Row) -> Flag:
         """Whether a file of this many pages may be mapped."""
         own = me.own
-        return self.admission.allowed(pages=row.count, held=own.held, reserved=own.reserved, total=me.total)
+        return self.admission.allowed(
+            pages=row.count, held=own.held, reserved=own.reserved, total=me.total
+        )
 
     def goes_on(self, me: Program, free: Word) -> Flag:
         """Whether the user of the open file touches another page."""
@@ -138,10 +146,14 @@ class Rules:
 
     def opened(self, me: Program, went: Program, row: Row, result: Word) -> Program:
         """mmap: the pages are promised, or the file is refused and what was gathered goes back."""
-        fresh = next_row(me)._replace(first=jnp.ones_like(me.first), refused=jnp.zeros_like(me.refused))
+        fresh = next_row(me)._replace(
+            first=jnp.ones_like(me.first), refused=jnp.zeros_like(me.refused)
+        )
         if not self.reserves:
             return fresh
-        no = me._replace(refused=2 * jnp.ones_like(me.refused), refused_mmap=me.refused_mmap + row.count)
+        no = me._replace(
+            refused=2 * jnp.ones_like(me.refused), refused_mmap=me.refused_mmap + row.count
+        )
         promised = went.own._replace(reserved=went.own.reserved + row.count)
         yes = fresh._replace(own=promised)
         gathered = no._replace(own=went.own, part=jnp.ones_like(me.part))

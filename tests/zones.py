@@ -7,7 +7,7 @@ from secretjax.mm.words import PAGEBLOCK_PAGES, Migratetype
 
 
 def fresh(pages: int, level: int = 2, name: str = "fresh") -> StartState:
-    """A zone from pfn 0, all free in order-10 blocks of MOVABLE pageblocks, one direct-map level."""
+    """A zone from pfn 0: all free, order-10 blocks, MOVABLE pageblocks, one direct-map level."""
     blocks = np.arange(0, pages, PAGEBLOCK_PAGES)
     large = np.arange(0, pages, 1024)
     zeros = np.zeros_like(blocks)

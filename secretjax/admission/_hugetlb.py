@@ -28,11 +28,19 @@ class Counters:
 
     def sound(self) -> bool:
         """The invariants between two operations."""
-        return 0 <= self.resv <= self.free <= self.nr and 0 <= self.surplus <= self.nr and self.buddy >= 0
+        return (
+            0 <= self.resv <= self.free <= self.nr
+            and 0 <= self.surplus <= self.nr
+            and self.buddy >= 0
+        )
 
     def _grown(self, pages: int, surplus: int = 0) -> "Counters":
         return replace(
-            self, nr=self.nr + pages, free=self.free + pages, surplus=self.surplus + surplus, buddy=self.buddy - pages
+            self,
+            nr=self.nr + pages,
+            free=self.free + pages,
+            surplus=self.surplus + surplus,
+            buddy=self.buddy - pages,
         )
 
 

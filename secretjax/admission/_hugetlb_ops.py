@@ -91,12 +91,21 @@ class Machine:
 
 
 def run(ops: Sequence[dict], blocks: int) -> list[tuple[str, dict[str, int]]]:
-    """[(step, counters)] after each operation that has a step; `blocks`: free blocks of order >= 9."""
+    """[(step, counters)] after each operation that has a step.
+
+    blocks: free blocks of order 9 at the start, those of order 10 counted twice.
+    """
     machine, found = Machine(blocks), []
     for op in ops:
         machine.do(op)
         if "step" in op:
             c = machine.counters
-            names = {"total": c.nr, "free": c.free, "rsvd": c.resv, "surp": c.surplus, "overcommit": c.overcommit}
+            names = {
+                "total": c.nr,
+                "free": c.free,
+                "rsvd": c.resv,
+                "surp": c.surplus,
+                "overcommit": c.overcommit,
+            }
             found.append((op["step"], names))
     return found

@@ -27,5 +27,5 @@ class Admission:
         return True
 
     def allowed(self, *, pages: Word, held: Word, reserved: Word, total: int) -> Flag:
-        """Whether a file of `pages` more pages may be mapped; `total` is the zone's managed pages."""
+        """Whether a file of `pages` more pages may be mapped; `total`: the zone's managed pages."""
         raise NotImplementedError

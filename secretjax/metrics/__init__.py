@@ -15,7 +15,9 @@ def table() -> dict[str, Metric]:
     for family, metrics in discover(sys.modules[__name__], "METRICS").items():
         for metric in metrics:
             if metric.name in found:
-                raise UserError(f"secretjax.metrics.{family}: a metric '{metric.name}' exists already")
+                raise UserError(
+                    f"secretjax.metrics.{family}: a metric '{metric.name}' exists already"
+                )
             found[metric.name] = metric
     return found
 

@@ -10,36 +10,96 @@ PAGES, BLOCKS, CALLS = "pages", "blocks", "calls"
 ABOUT = {
     Event.ALLOCATED: ("blocks handed out by the buddy", BLOCKS, None, "mm_page_alloc_zone_locked"),
     Event.FREED: ("blocks given back to the buddy", BLOCKS, None, "mm_page_free"),
-    Event.CLAIMED: ("pageblocks claimed by another type", "pageblocks", "lower", "mm_page_alloc_extfrag"),
-    Event.STOLEN: ("blocks stolen from foreign pageblocks", BLOCKS, "lower", "mm_page_alloc_extfrag"),
+    Event.CLAIMED: (
+        "pageblocks claimed by another type",
+        "pageblocks",
+        "lower",
+        "mm_page_alloc_extfrag",
+    ),
+    Event.STOLEN: (
+        "blocks stolen from foreign pageblocks",
+        BLOCKS,
+        "lower",
+        "mm_page_alloc_extfrag",
+    ),
     Event.SPLIT_1G: ("1 GiB entries split", "entries", "lower", "direct_map_level3_splits"),
     Event.SPLIT_2M: ("2 MiB entries split", "entries", "lower", "direct_map_level2_splits"),
-    Event.UNMAP_CALL: ("removals from the direct map", CALLS, "lower", "set_direct_map_invalid_noflush()"),
-    Event.MAP_CALL: ("returns to the direct map", CALLS, "lower", "set_direct_map_default_noflush()"),
-    Event.FLUSH: ("TLB flushes on every CPU", CALLS, "lower", "flush_tlb_kernel_range(), flush_tlb_all()"),
+    Event.UNMAP_CALL: (
+        "removals from the direct map",
+        CALLS,
+        "lower",
+        "set_direct_map_invalid_noflush()",
+    ),
+    Event.MAP_CALL: (
+        "returns to the direct map",
+        CALLS,
+        "lower",
+        "set_direct_map_default_noflush()",
+    ),
+    Event.FLUSH: (
+        "TLB flushes on every CPU",
+        CALLS,
+        "lower",
+        "flush_tlb_kernel_range(), flush_tlb_all()",
+    ),
     Event.ZEROED: ("pages zeroed", PAGES, "lower", "__GFP_ZERO"),
     Event.MIGRATED: ("pages migrated", PAGES, "lower", "vmstat pgmigrate_success"),
     Event.MIGRATE_FAILED: ("migrations that failed", PAGES, "lower", "vmstat pgmigrate_fail"),
-    Event.SECRET_COPIED: ("secret pages moved", PAGES, "lower", "copied through a temporary mapping"),
+    Event.SECRET_COPIED: (
+        "secret pages moved",
+        PAGES,
+        "lower",
+        "copied through a temporary mapping",
+    ),
     Event.TAKEN: ("contiguous ranges taken", "pageblocks", None, "alloc_contig_range()"),
-    Event.TAKE_FAILED: ("contiguous ranges that could not be emptied", "pageblocks", "lower", "-EBUSY"),
+    Event.TAKE_FAILED: (
+        "contiguous ranges that could not be emptied",
+        "pageblocks",
+        "lower",
+        "-EBUSY",
+    ),
     Event.GRANTED: ("secret pages handed to users", PAGES, "higher", "secretmem_fault()"),
-    Event.FALLBACK: ("single pages because the pool could not grow", PAGES, "lower", "order-0 fallback"),
+    Event.FALLBACK: (
+        "single pages because the pool could not grow",
+        PAGES,
+        "lower",
+        "order-0 fallback",
+    ),
     Event.REFUSED_MMAP: ("pages refused at mmap", PAGES, "lower", "-ENOMEM"),
     Event.REFUSED_FAULT: ("pages refused at the fault", PAGES, "lower", "VM_FAULT_OOM, SIGBUS"),
-    Event.HUGE_TRIED: ("huge pages that others asked for", "2 MiB blocks", None, "thp_fault_alloc + thp_fault_fallback"),
+    Event.HUGE_TRIED: (
+        "huge pages that others asked for",
+        "2 MiB blocks",
+        None,
+        "thp_fault_alloc + thp_fault_fallback",
+    ),
     Event.HUGE_OK: ("huge pages that others got", "2 MiB blocks", "higher", "thp_fault_alloc"),
-}  # fmt: skip
+}
 
 
 def metric(event: Event) -> Metric:
     """The metric of a counter."""
     label, unit, better, source = ABOUT[event]
-    return Metric(NAMES.get(event, event.name.lower()), label, unit, better, source, lambda r: r.events[event], counter=True)
+    return Metric(
+        NAMES.get(event, event.name.lower()),
+        label,
+        unit,
+        better,
+        source,
+        lambda r: r.events[event],
+        counter=True,
+    )
 
 
 METRICS = (
     *(metric(event) for event in Event),
-    Metric("refused", "secret pages refused, at mmap or at the fault", PAGES, "lower", "-ENOMEM, SIGBUS, OOM",
-           lambda r: jnp.stack([r.events[Event.REFUSED_MMAP], r.events[Event.REFUSED_FAULT]]).sum(), counter=True),
-)  # fmt: skip
+    Metric(
+        "refused",
+        "secret pages refused, at mmap or at the fault",
+        PAGES,
+        "lower",
+        "-ENOMEM, SIGBUS, OOM",
+        lambda r: jnp.stack([r.events[Event.REFUSED_MMAP], r.events[Event.REFUSED_FAULT]]).sum(),
+        counter=True,
+    ),
+)

@@ -81,18 +81,55 @@ def reachable(reading: Reading, migratetype: Migratetype) -> Int32[Array, " orde
 
 VMSTAT = "mm/vmstat.c"
 METRICS = (
-    Metric("free_pages", "free memory", "pages", None, "/proc/buddyinfo", lambda r: pages(blocks(r))),
-    Metric("free_2m", "free memory in blocks of order 9 and 10", "2 MiB blocks", "higher",
-           "/proc/buddyinfo", lambda r: suitable(blocks(r), HUGE)),
-    Metric("unusable_index_9", "unusable free space index, order 9", "of 1000", "lower",
-           f"{VMSTAT}: unusable_free_index()", lambda r: unusable_index(blocks(r), HUGE)),
-    Metric("fragmentation_index_9", "fragmentation index, order 9", "of 1000", None,
-           f"{VMSTAT}: __fragmentation_index()", lambda r: fragmentation_index(blocks(r), HUGE)),
-    Metric("extfrag_9", "external fragmentation, order 9", "%", "lower",
-           f"{VMSTAT}: extfrag_for_order()", lambda r: extfrag(blocks(r), HUGE)),
-    Metric("unusable_index_9_unmovable", "unusable index, order 9, for unmovable requests", "of 1000",
-           "lower", "as unusable_free_index(), lists that the requester can use: CMA left out",
-           lambda r: unusable_index(reachable(r, Migratetype.UNMOVABLE), HUGE)),
-    Metric("free_cma_pages", "free memory in CMA pageblocks", "pages", None, "NR_FREE_CMA_PAGES",
-           lambda r: pages(r.free_blocks[Migratetype.CMA])),
-)  # fmt: skip
+    Metric(
+        "free_pages", "free memory", "pages", None, "/proc/buddyinfo", lambda r: pages(blocks(r))
+    ),
+    Metric(
+        "free_2m",
+        "free memory in blocks of order 9 and 10",
+        "2 MiB blocks",
+        "higher",
+        "/proc/buddyinfo",
+        lambda r: suitable(blocks(r), HUGE),
+    ),
+    Metric(
+        "unusable_index_9",
+        "unusable free space index, order 9",
+        "of 1000",
+        "lower",
+        f"{VMSTAT}: unusable_free_index()",
+        lambda r: unusable_index(blocks(r), HUGE),
+    ),
+    Metric(
+        "fragmentation_index_9",
+        "fragmentation index, order 9",
+        "of 1000",
+        None,
+        f"{VMSTAT}: __fragmentation_index()",
+        lambda r: fragmentation_index(blocks(r), HUGE),
+    ),
+    Metric(
+        "extfrag_9",
+        "external fragmentation, order 9",
+        "%",
+        "lower",
+        f"{VMSTAT}: extfrag_for_order()",
+        lambda r: extfrag(blocks(r), HUGE),
+    ),
+    Metric(
+        "unusable_index_9_unmovable",
+        "unusable index, order 9, for unmovable requests",
+        "of 1000",
+        "lower",
+        "as unusable_free_index(), lists that the requester can use: CMA left out",
+        lambda r: unusable_index(reachable(r, Migratetype.UNMOVABLE), HUGE),
+    ),
+    Metric(
+        "free_cma_pages",
+        "free memory in CMA pageblocks",
+        "pages",
+        None,
+        "NR_FREE_CMA_PAGES",
+        lambda r: pages(r.free_blocks[Migratetype.CMA]),
+    ),
+)

@@ -17,25 +17,83 @@ def secret_scatter(reading: Reading):
     """Pageblocks that hold secret pages for each that would be needed, times 1000; 0 for none."""
     least = (reading.secret_pages + 511) // 512
     blocks = reading.secret_blocks
-    return (blocks // (least + (least == 0))) * 1000 + scaled(blocks % (least + (least == 0)), 1000, least)
+    return (blocks // (least + (least == 0))) * 1000 + scaled(
+        blocks % (least + (least == 0)), 1000, least
+    )
 
 
 METRICS = (
-    Metric("unmovable_pageblocks", "UNMOVABLE pageblocks", "pageblocks", "lower", INFO, of_type(Migratetype.UNMOVABLE)),
-    Metric("movable_pageblocks", "MOVABLE pageblocks", "pageblocks", "higher", INFO, of_type(Migratetype.MOVABLE)),
-    Metric("reclaimable_pageblocks", "RECLAIMABLE pageblocks", "pageblocks", None, INFO,
-           of_type(Migratetype.RECLAIMABLE)),
+    Metric(
+        "unmovable_pageblocks",
+        "UNMOVABLE pageblocks",
+        "pageblocks",
+        "lower",
+        INFO,
+        of_type(Migratetype.UNMOVABLE),
+    ),
+    Metric(
+        "movable_pageblocks",
+        "MOVABLE pageblocks",
+        "pageblocks",
+        "higher",
+        INFO,
+        of_type(Migratetype.MOVABLE),
+    ),
+    Metric(
+        "reclaimable_pageblocks",
+        "RECLAIMABLE pageblocks",
+        "pageblocks",
+        None,
+        INFO,
+        of_type(Migratetype.RECLAIMABLE),
+    ),
     Metric("cma_pageblocks", "CMA pageblocks", "pageblocks", None, INFO, of_type(Migratetype.CMA)),
-    Metric("polluted_blocks", "movable pageblocks with pages that stay", "pageblocks", "lower",
-           "Johannes Weiner, 18 Apr 2023: unmovable pages in 34 % of 2 MiB blocks", lambda r: r.polluted_blocks),
-    Metric("unmovable_blocks", "pageblocks of any type with pages that stay", "pageblocks", "lower",
-           "potential contiguity (Contiguitas, ISCA 2023), counted from the other side",
-           lambda r: r.unmovable_blocks),
-    Metric("secret_blocks", "pageblocks that hold secret pages", "pageblocks", "lower",
-           "mm/secretmem.c: placement of pages", lambda r: r.secret_blocks),
-    Metric("secret_scatter", "pageblocks with secret pages, over the least possible", "of 1000", "lower",
-           "1000: packed as tightly as pageblocks allow", secret_scatter),
-    Metric("used_pages", "pages in use", "pages", None, "the zone's pages that are not free", lambda r: r.used_pages),
-    Metric("movable_pages", "pages in use that can be moved", "pages", "higher", "on an LRU list, not secret",
-           lambda r: r.movable_pages),
-)  # fmt: skip
+    Metric(
+        "polluted_blocks",
+        "movable pageblocks with pages that stay",
+        "pageblocks",
+        "lower",
+        "Johannes Weiner, 18 Apr 2023: unmovable pages in 34 % of 2 MiB blocks",
+        lambda r: r.polluted_blocks,
+    ),
+    Metric(
+        "unmovable_blocks",
+        "pageblocks of any type with pages that stay",
+        "pageblocks",
+        "lower",
+        "potential contiguity (Contiguitas, ISCA 2023), counted from the other side",
+        lambda r: r.unmovable_blocks,
+    ),
+    Metric(
+        "secret_blocks",
+        "pageblocks that hold secret pages",
+        "pageblocks",
+        "lower",
+        "mm/secretmem.c: placement of pages",
+        lambda r: r.secret_blocks,
+    ),
+    Metric(
+        "secret_scatter",
+        "pageblocks with secret pages, over the least possible",
+        "of 1000",
+        "lower",
+        "1000: packed as tightly as pageblocks allow",
+        secret_scatter,
+    ),
+    Metric(
+        "used_pages",
+        "pages in use",
+        "pages",
+        None,
+        "the zone's pages that are not free",
+        lambda r: r.used_pages,
+    ),
+    Metric(
+        "movable_pages",
+        "pages in use that can be moved",
+        "pages",
+        "higher",
+        "on an LRU list, not secret",
+        lambda r: r.movable_pages,
+    ),
+)

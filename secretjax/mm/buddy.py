@@ -19,7 +19,6 @@ from secretjax.mm.layout import (
     Use,
     Where,
     code,
-    head,
 )
 from secretjax.mm.plan import Plan, counted
 from secretjax.mm.state import Fault, Op, Phase, Sub, Tick
@@ -155,7 +154,9 @@ def split(plan: Plan, view, choice, now):
     here = view.kind == Phase.SPLIT
     order = view.low
     # change_pageblock_range: matters after a claim of an order-10 block only
-    plan.write(here & (order == PAGEBLOCK_ORDER), "block", view.block_at, (view.block & ~TYPE) | now.type)
+    plan.write(
+        here & (order == PAGEBLOCK_ORDER), "block", view.block_at, (view.block & ~TYPE) | now.type
+    )
     plan.set(here, order=order)
     return here & (order == choice.want)
 
@@ -195,13 +196,17 @@ def free(plan: Plan, view, command, now):
     unmapped = (row & Use.UNMAPPED) != 0
     plan.fault(exact & unmapped & ~to_pool & top, Fault.FREED_UNMAPPED)
     size = size_in_block(order)
-    word = counted(view.block, jnp.where(to_pool, 0, size), jnp.where((row & Use.LRU) != 0, -size, 0))
+    word = counted(
+        view.block, jnp.where(to_pool, 0, size), jnp.where((row & Use.LRU) != 0, -size, 0)
+    )
     word = jnp.where(to_pool, word, word & ~jnp.where(order >= PAGEBLOCK_ORDER, TAKEN, 0))
     large = exact & (order >= PAGEBLOCK_ORDER)
     huge = large & (order == MAX_PAGE_ORDER)
     plan.write(exact & ~huge, "block", view.block_at, word)
     account(plan, exact, view.type, 1 << order)
-    moved = jnp.where((now.sub_use & Use.SECRET) != 0, int(Tick.MIGRATED_SECRET), int(Tick.MIGRATED))
+    moved = jnp.where(
+        (now.sub_use & Use.SECRET) != 0, int(Tick.MIGRATED_SECRET), int(Tick.MIGRATED)
+    )
     source = now.sub == Sub.SOURCE
     plan.tick(exact, jnp.where(source, moved, int(Tick.FREED)), jnp.where(source, 1 << order, 1))
     restore = exact & (now.sub == Sub.RETURN) & (now.sub_owner >= 0)
@@ -235,7 +240,9 @@ def join(plan: Plan, when, view):
 def again(plan: Plan, view) -> None:
     """A pageblock-sized part of a larger block: on its own from here on (split_large_buddy)."""
     here = view.kind == Phase.AGAIN
-    word = (view.block & ~((COUNT << FREE_SHIFT) | (COUNT << LRU_SHIFT))) | (PAGEBLOCK_PAGES << FREE_SHIFT)
+    word = (view.block & ~((COUNT << FREE_SHIFT) | (COUNT << LRU_SHIFT))) | (
+        PAGEBLOCK_PAGES << FREE_SHIFT
+    )
     plan.write(here, "block", view.block_at, word)
     plan.set(here, type=view.type, order=PAGEBLOCK_ORDER, phase=int(Phase.MERGE))
 

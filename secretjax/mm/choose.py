@@ -47,7 +47,7 @@ def highest(bits: Word) -> Word:
 
 
 def request(now: Registers, command: Command) -> tuple[Word, Word, Word, Word]:
-    """Order, migratetype, use and owner of the request in force: the command's or the kernel's own."""
+    """Order, migratetype, use and owner of the request in force, the command's or the kernel's."""
     top = now.sub == Sub.NONE
     table = now.sub == Sub.TABLE
     secret = (now.sub_use & Use.SECRET) != 0
@@ -89,7 +89,11 @@ def choose(now: Registers, command: Command) -> Choice:
     how = jnp.where((cma != 0) & (mode != STEAL_MODE), FROM_CMA, how)
     how = jnp.where((own != 0) & (mode == NORMAL), OWN, how)
     how = jnp.where(prefer_cma, FROM_CMA, how)
-    order = jnp.where(how == CLAIM, top, lowest(jnp.where(how == OWN, own, jnp.where(how == FROM_CMA, cma, either))))
+    order = jnp.where(
+        how == CLAIM,
+        top,
+        lowest(jnp.where(how == OWN, own, jnp.where(how == FROM_CMA, cma, either))),
+    )
     order = jnp.clip(order, 0, MAX_PAGE_ORDER)
     foreign = jnp.where(((first >> order) & 1) == 1, first_type, second_type)
     type_ = jnp.where(how == OWN, wants, jnp.where(how == FROM_CMA, int(Migratetype.CMA), foreign))

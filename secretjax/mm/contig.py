@@ -42,7 +42,9 @@ def isolate(plan: Plan, view, command, now, pages: int):
     over = here & search & ((now.spot >= pages) | (now.tries >= command.order))
     label = view.block & TYPE
     idle = (view.block & (TAKEN | EDGE)) == 0
-    full = ((view.block >> FREE_SHIFT) & COUNT) + ((view.block >> LRU_SHIFT) & COUNT) == PAGEBLOCK_PAGES
+    full = ((view.block >> FREE_SHIFT) & COUNT) + (
+        (view.block >> LRU_SHIFT) & COUNT
+    ) == PAGEBLOCK_PAGES
     anywhere = (label < Migratetype.HIGHATOMIC) & full
     in_area = label == Migratetype.CMA
     asked = label != Migratetype.ISOLATE
@@ -79,7 +81,9 @@ def evacuate(plan: Plan, view, command, now) -> None:
     go = here & ~over
     plan.add(go & ~in_use, spot=jnp.where(free_block, 1 << order, 1))
     move = go & in_use & movable
-    plan.set(move, sub=int(Sub.TARGET), sub_order=order, sub_owner=view.near1, phase=int(Phase.FETCH))
+    plan.set(
+        move, sub=int(Sub.TARGET), sub_order=order, sub_owner=view.near1, phase=int(Phase.FETCH)
+    )
     plan.set(move, sub_use=row & NODE & ~Use.UNMAPPED)
     stuck = go & in_use & ~movable
     plan.set(stuck, phase=int(Phase.UNDO))
@@ -90,7 +94,9 @@ def take(plan: Plan, view, command, now):
     """The emptied pageblock leaves its list and gets its type back (isolate_freepages_range)."""
     here = view.kind == Phase.UNHOOK
     row = view.near0
-    plan.fault(here & ((row >> ORDER_SHIFT) != code(int(Where.BUDDY), PAGEBLOCK_ORDER)), Fault.BAD_HANDLE)
+    plan.fault(
+        here & ((row >> ORDER_SHIFT) != code(int(Where.BUDDY), PAGEBLOCK_ORDER)), Fault.BAD_HANDLE
+    )
     plan.cell(2, here, view.p, 0, command.use | (PAGEBLOCK_ORDER << ORDER_SHIFT))
     plan.cell(3, here, view.p, 1, command.owner)
     plan.empty(here & was_alone(row, view.near1), int(Migratetype.ISOLATE), PAGEBLOCK_ORDER)

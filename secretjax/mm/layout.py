@@ -9,7 +9,7 @@ row, word 0, in use      `Use` bits (23 bits) | order (4) | where 0
 row, word 1, in use      handle of the owner, -1 if nobody will ask for it
 Behind the pages follow the heads of the lists: circular, so that ends are no special case.
 
-pageblock word           migratetype (3) | 2 MiB mapping split | zone edge | taken | free (10) | LRU (10)
+pageblock word   migratetype (3) | 2 MiB mapping split | zone edge | taken | free (10) | LRU (10)
 Behind the pageblocks follows one word for each GiB: 1 while it is mapped by one entry.
 """
 

@@ -24,7 +24,13 @@ from secretjax.mm.layout import (
 )
 from secretjax.mm.plan import NOWHERE
 from secretjax.mm.state import Phase, Registers, Tick, Writes, Zone
-from secretjax.mm.words import MAX_PAGE_ORDER, NR_PAGE_ORDERS, PAGEBLOCK_ORDER, PAGEBLOCK_PAGES, Migratetype
+from secretjax.mm.words import (
+    MAX_PAGE_ORDER,
+    NR_PAGE_ORDERS,
+    PAGEBLOCK_ORDER,
+    PAGEBLOCK_PAGES,
+    Migratetype,
+)
 
 LRU_CLASSES = ("thp", "unevictable", "anon_lru", "file_lru")
 ABSENT_CLASSES = ("nopage", "outside_zone")
@@ -51,7 +57,9 @@ def rows_in_use(start) -> np.ndarray:
     rows = np.zeros((pages, 2), np.int64)
     rows[:, 0] = np.where(used, Use.USED | (lru * Use.LRU) | (classes << CLASS_SHIFT), 0)
     rows[:, 1] = -1
-    for pfn, order in zip(start.list_pfn[on_list].tolist(), start.list_order[on_list].tolist(), strict=True):
+    for pfn, order in zip(
+        start.list_pfn[on_list].tolist(), start.list_order[on_list].tolist(), strict=True
+    ):
         join(rows, pfn, order)
     join_huge(rows, used & (classes == (names.index("thp") if "thp" in names else -1)))
     rows[~used] = 0
@@ -78,7 +86,10 @@ def link_lists(rows: np.ndarray, start) -> np.ndarray:
     lists: dict[tuple[int, int], list[int]] = {}
     buddy = start.list_kind == 0
     for pfn, order, mt in zip(
-        start.list_pfn[buddy].tolist(), start.list_order[buddy].tolist(), start.list_mt[buddy].tolist(), strict=True
+        start.list_pfn[buddy].tolist(),
+        start.list_order[buddy].tolist(),
+        start.list_mt[buddy].tolist(),
+        strict=True,
     ):
         lists.setdefault((mt, order), []).append(pfn)
         link[pfn : pfn + (1 << order)] = 0
@@ -105,7 +116,9 @@ def block_words(link: np.ndarray, start, pages: int) -> tuple[np.ndarray, int]:
     for pfn in np.nonzero((word0 >> WHERE_SHIFT) == Where.BUDDY)[0]:
         free[pfn : pfn + size[pfn]] = 1
     lru = np.where(((word0 >> WHERE_SHIFT) == 0) & ((word0 & Use.LRU) != 0), size, 0)
-    count = free.reshape(blocks, -1).sum(1) << FREE_SHIFT | lru.reshape(blocks, -1).sum(1) << LRU_SHIFT
+    count = (
+        free.reshape(blocks, -1).sum(1) << FREE_SHIFT | lru.reshape(blocks, -1).sum(1) << LRU_SHIFT
+    )
     begin = np.arange(blocks) * PAGEBLOCK_PAGES
     edge = (begin < start.zone["start_pfn"]) | (begin + PAGEBLOCK_PAGES > start.zone["end_pfn"])
     level = np.full(blocks, 2)
@@ -122,8 +135,8 @@ def load(start, handles: int = 1, owners: np.ndarray | None = None, whole=()) ->
     """The zone of a start state (`cases.StartState` or anything with its fields).
 
     handles: how many blocks can be remembered. owners: Int32 [pages], the handle of each page in
-    use, -1 for none; their pfns are put into the handle table. whole: (pfn, order) of blocks in use
-    that were handed out as one (a start state tells pages only).
+    use, -1 for none; their pfns are put into the handle table. whole: (pfn, order) of blocks in
+    use that were handed out as one (a start state tells pages only).
     Raises `ValueError` when the zone is larger than a row can address.
     """
     rows = rows_in_use(start)
@@ -173,7 +186,7 @@ def load(start, handles: int = 1, owners: np.ndarray | None = None, whole=()) ->
 
 
 def lists(link: np.ndarray, pages: int) -> dict[tuple[int, int], list[int]]:
-    """{(order, migratetype): pfns in list order, head first} of the buddy lists that are not empty."""
+    """{(order, migratetype): pfns in list order, head first} of the buddy lists."""
     rows = np.asarray(link).reshape(-1, 2)
     found = {}
     for mt in range(LIST_TYPES - 1):
@@ -200,7 +213,9 @@ def with_cma_area(start, pages: int):
     label = np.full(blocks, -1)
     label[start.block_pfn >> PAGEBLOCK_ORDER] = start.block_mt
     buddy = start.list_kind == 0
-    for pfn, order in zip(start.list_pfn[buddy].tolist(), start.list_order[buddy].tolist(), strict=True):
+    for pfn, order in zip(
+        start.list_pfn[buddy].tolist(), start.list_order[buddy].tolist(), strict=True
+    ):
         rows[pfn : pfn + (1 << order)] = 0
     stays = (rows[:, 0] != 0) & ((rows[:, 0] & Use.LRU) == 0)
     fit = (label == Migratetype.MOVABLE) & ~stays.reshape(blocks, -1).any(1)
@@ -208,7 +223,11 @@ def with_cma_area(start, pages: int):
     area[np.flatnonzero(fit)[::-1][: -(-pages // PAGEBLOCK_PAGES)]] = True
     listed = []
     for pfn, order, mt, kind in zip(
-        start.list_pfn.tolist(), start.list_order.tolist(), start.list_mt.tolist(), start.list_kind.tolist(), strict=True
+        start.list_pfn.tolist(),
+        start.list_order.tolist(),
+        start.list_mt.tolist(),
+        start.list_kind.tolist(),
+        strict=True,
     ):
         first = pfn >> PAGEBLOCK_ORDER
         if kind == 0 and order == MAX_PAGE_ORDER and area[first] != area[first + 1]:
@@ -217,5 +236,9 @@ def with_cma_area(start, pages: int):
             listed.append((pfn, order, mt, kind))
     pfn, order, mt, kind = np.array(listed).T
     mt = np.where(area[pfn >> PAGEBLOCK_ORDER] & (kind == 0), int(Migratetype.CMA), mt)
-    block_mt = np.where(area[start.block_pfn >> PAGEBLOCK_ORDER], int(Migratetype.CMA), start.block_mt)
-    return replace(start, list_pfn=pfn, list_order=order, list_mt=mt, list_kind=kind, block_mt=block_mt)
+    block_mt = np.where(
+        area[start.block_pfn >> PAGEBLOCK_ORDER], int(Migratetype.CMA), start.block_mt
+    )
+    return replace(
+        start, list_pfn=pfn, list_order=order, list_mt=mt, list_kind=kind, block_mt=block_mt
+    )

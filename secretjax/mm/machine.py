@@ -18,7 +18,7 @@ from secretjax.mm.act import act
 from secretjax.mm.choose import Choice, choose
 from secretjax.mm.layout import NODE, ORDER_SHIFT, TYPE, Use, Where, code, head
 from secretjax.mm.plan import Conditions
-from secretjax.mm.state import Command, Flag, Op, Phase, Registers, Sub, Word, Writes, Zone
+from secretjax.mm.state import Command, Flag, Op, Phase, Registers, Sub, Word, Zone
 from secretjax.mm.words import PAGEBLOCK_ORDER, Migratetype
 
 

@@ -25,11 +25,8 @@ class Conditions:
 
     def known(self, when):
         """The condition itself, or its bit once the words are there."""
-        for i, asked in enumerate(self.asked):
-            if asked is when:
-                break
-        else:
-            i = len(self.asked)
+        i = next((i for i, asked in enumerate(self.asked) if asked is when), len(self.asked))
+        if i == len(self.asked):
             self.asked.append(when)
         if self.words is None:
             return when
@@ -49,7 +46,9 @@ class Plan:
         self.now = now._asdict()
         zero, nowhere = jnp.zeros_like(now.phase), jnp.full_like(now.phase, NOWHERE)
         self.writes = {
-            name: zero if name.startswith("word") or name.endswith("_word") or name == "amount" else nowhere
+            name: zero
+            if name.startswith("word") or name.endswith("_word") or name == "amount"
+            else nowhere
             for name in Writes._fields
         }
         self.finished = zero == 1

@@ -17,7 +17,9 @@ class Reading(NamedTuple):
     pageblocks: Int32[Array, " 6"]  # by migratetype
     secret_pages: Word  # held by users
     secret_blocks: Word  # pageblocks that hold at least one
-    polluted_blocks: Word  # MOVABLE or CMA pageblocks, not taken whole, with a page in use that stays
+    polluted_blocks: (
+        Word  # MOVABLE or CMA pageblocks, not taken whole, with a page in use that stays
+    )
     unmovable_blocks: Word  # pageblocks of any type with such a page
     used_pages: Word
     movable_pages: Word  # of them movable
@@ -52,7 +54,9 @@ def events_of(ticks: Int32[Array, " ticks"], own: dict) -> Int32[Array, " events
     return jnp.stack([e.get(event, jnp.zeros_like(splits)) for event in Event])
 
 
-def read(zone: Zone, pages: int, own: dict, *, held: Word, pool_pages: Word, pool_idle: Word) -> Reading:
+def read(
+    zone: Zone, pages: int, own: dict, *, held: Word, pool_pages: Word, pool_idle: Word
+) -> Reading:
     """Sums over a zone whose last writes are in its arrays (run idle steps first)."""
     word = zone.link[: 2 * pages : 2]
     kind, order = word >> WHERE_SHIFT, (word >> ORDER_SHIFT) & 15
@@ -72,7 +76,9 @@ def read(zone: Zone, pages: int, own: dict, *, held: Word, pool_pages: Word, poo
     split = ((block & SPLIT) != 0).sum(dtype=jnp.int32)
     giant = zone.block[blocks:].sum(dtype=jnp.int32)
     giant_blocks = jnp.minimum(giant * 512, blocks)
-    gone = jnp.where((word & Use.UNMAPPED) != 0, size, 0) + jnp.where(kind == Where.POOL, 1 << order, 0)
+    gone = jnp.where((word & Use.UNMAPPED) != 0, size, 0) + jnp.where(
+        kind == Where.POOL, 1 << order, 0
+    )
     movable_label = (label == Migratetype.MOVABLE) | (label == Migratetype.CMA)
     movable_label = movable_label & ((block & TAKEN) == 0)
     count = lambda x: x.sum(dtype=jnp.int32)  # noqa: E731

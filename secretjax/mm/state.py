@@ -128,7 +128,10 @@ class Registers(NamedTuple):
 
 
 class Writes(NamedTuple):
-    """What a step decided to write; the next step does, before it reads. Index out of range: none."""
+    """What a step decided to write; the next step does, before it reads.
+
+    An index out of range: nothing is written.
+    """
 
     cell0: Word
     word0: Word

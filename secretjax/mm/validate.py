@@ -32,12 +32,17 @@ def validate(zone: Zone, pages: int) -> list[str]:
     where, order = word >> WHERE_SHIFT, (word >> ORDER_SHIFT) & 15
     heads = np.flatnonzero((where != Where.NONE) | ((word & Use.USED) != 0))
     wrong = _tiles(heads, order, word)
-    wrong += _lists(rows, pages, zone, block & TYPE, set(heads[where[heads] != Where.NONE].tolist()))
+    wrong += _lists(
+        rows, pages, zone, block & TYPE, set(heads[where[heads] != Where.NONE].tolist())
+    )
     wrong += _counts(heads, where, order, word, block, zone)
     used = heads[(where[heads] == Where.NONE) & (rows[heads, 1] >= 0)]
     lost = used[handle[rows[used, 1]] != used]
     if len(lost):
-        wrong.append(f"handle {rows[lost[0], 1]} of the block at {lost[0]} points to {handle[rows[lost[0], 1]]}")
+        wrong.append(
+            f"handle {rows[lost[0], 1]} of the block at {lost[0]} points elsewhere, to "
+            f"{handle[rows[lost[0], 1]]}"
+        )
     return wrong
 
 
@@ -46,7 +51,9 @@ def _tiles(heads, order, word) -> list[str]:
     size = 1 << order[heads]
     wrong = []
     if (heads % size).any():
-        wrong.append(f"block at {heads[np.flatnonzero(heads % size)[0]]} is not aligned to its order")
+        wrong.append(
+            f"block at {heads[np.flatnonzero(heads % size)[0]]} is not aligned to its order"
+        )
     overlap = np.flatnonzero(heads[:-1] + size[:-1] > heads[1:])
     if len(overlap):
         wrong.append(f"blocks at {heads[overlap[0]]} and {heads[overlap[0] + 1]} overlap")
@@ -82,7 +89,10 @@ def _lists(rows, pages, zone, label, free) -> list[str]:
                 if (rows[at, 0] >> ORDER_SHIFT) & 15 != order:
                     wrong.append(f"{name}: block {at} has another order")
                 if mt != Migratetype.POOL and label[at >> PAGEBLOCK_ORDER] != mt:
-                    wrong.append(f"{name}: block {at} lies in a pageblock of type {label[at >> PAGEBLOCK_ORDER]}")
+                    wrong.append(
+                        f"{name}: block {at} lies in a pageblock of type "
+                        f"{label[at >> PAGEBLOCK_ORDER]}"
+                    )
                 buddy = at ^ (1 << order)
                 same = rows[buddy, 0] >> ORDER_SHIFT == rows[at, 0] >> ORDER_SHIFT
                 if order < PAGEBLOCK_ORDER and same and buddy < pages:
@@ -110,7 +120,9 @@ def _counts(heads, where, order, word, block, zone) -> list[str]:
         bad = np.flatnonzero(((block >> shift) & COUNT) != per_block)
         if len(bad):
             at = bad[0]
-            wrong.append(f"pageblock {at} counts {(block[at] >> shift) & COUNT} {name} pages, has {per_block[at]}")
+            wrong.append(
+                f"pageblock {at} counts {(block[at] >> shift) & COUNT} {name} pages, has {per_block[at]}"
+            )
     label = np.repeat(block & TYPE, PAGEBLOCK_PAGES)
     total = int(free[label != Migratetype.ISOLATE].sum())
     if int(zone.now.free) != total:

@@ -1,4 +1,4 @@
-"""One page at a time, in and out of the direct map: what several proposals do for a single page."""
+"""One page at a time, in and out of the direct map: what several proposals do for one."""
 
 import jax.numpy as jnp
 
@@ -23,7 +23,9 @@ def fault_advance(own: Own, answer: Word) -> Turn:
     failed = answer < 0
     on = ((stage == GET) & ~failed) | ((stage == HIDE) & failed)
     refused = ((stage == GET) & failed) | (stage == DROP)
-    result = jnp.where(refused, int(Result.REFUSED), jnp.where(on, int(Result.ON), int(Result.SINGLE)))
+    result = jnp.where(
+        refused, int(Result.REFUSED), jnp.where(on, int(Result.ON), int(Result.SINGLE))
+    )
     return Turn(own._replace(stage=jnp.where(stage == GET, HIDE, DROP)), result)
 
 

@@ -85,7 +85,12 @@ class Pool(Proposal):
         result = jnp.where(is_single, single.result, done)
         after_release, release_result = self.after_release(own, stage, answer)
         pick = lambda a, b: jnp.where(release, a, b)  # noqa: E731
-        own = Own(*(pick(a, b) for a, b in zip(after_release, grown._replace(stage=next_stage), strict=True)))
+        own = Own(
+            *(
+                pick(a, b)
+                for a, b in zip(after_release, grown._replace(stage=next_stage), strict=True)
+            )
+        )
         return Turn(own, pick(release_result, result))
 
     def after_growth(self, own: Own, ask: Ask, stage: Word, answer: Word):
@@ -99,8 +104,11 @@ class Pool(Proposal):
         idle = (stage == IDLE) & got & (self.spare(own) if self.shared else stage < 0)
         own = own._replace(
             chunk=jnp.where(grew | idle, answer, own.chunk),
-            pool=own.pool + jnp.where(in_pool, PAGEBLOCK_PAGES, 0) - jnp.where(gone, PAGEBLOCK_PAGES, 0),
-            room=own.room + jnp.where(in_pool, PAGEBLOCK_PAGES - 1 - own.room, jnp.where(took, -1, 0)),
+            pool=own.pool
+            + jnp.where(in_pool, PAGEBLOCK_PAGES, 0)
+            - jnp.where(gone, PAGEBLOCK_PAGES, 0),
+            room=own.room
+            + jnp.where(in_pool, PAGEBLOCK_PAGES - 1 - own.room, jnp.where(took, -1, 0)),
         )
         cannot = ((stage == GROW) & ~got) | (stage == UNDO)
         alone = cannot & fault if self.fallback else cannot & False

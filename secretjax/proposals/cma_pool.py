@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from secretjax.mm.contig import IN_AREA
 from secretjax.mm.load import with_cma_area
 from secretjax.mm.state import Op
-from secretjax.mm.words import PAGEBLOCK_ORDER, Migratetype
+from secretjax.mm.words import Migratetype
 from secretjax.proposals._pool import Pool
 from secretjax.proposals.base import command
 

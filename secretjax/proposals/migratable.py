@@ -22,7 +22,9 @@ class Migratable(PerPage):
 
     name = "migratable"
     label = "migratable, temporary mapping"
-    source = "David Hildenbrand, Mike Rapoport: 'map source, copy, unmap destination', February 2021"
+    source = (
+        "David Hildenbrand, Mike Rapoport: 'map source, copy, unmap destination', February 2021"
+    )
     slot = 6
     moves = True
 

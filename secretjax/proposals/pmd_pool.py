@@ -21,7 +21,7 @@ class PmdPool(Pool):
     """
 
     name = "pmd_pool"
-    label = "2 MiB pool, order-0 fallback"
+    label = "2 MiB pool"
     source = "Mike Rapoport, linux-kselftest, 28 Jan 2021: pool of PMD_ORDER, order 0 when it fails"
     slot = 3
     pool = True

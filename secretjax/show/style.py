@@ -1,64 +1,103 @@
-"""One look for all figures: colours and markers by proposal, line style by admission."""
+"""One look for all figures: colour and marker by proposal, line and filling by admission.
 
+Colours are Okabe and Ito's, which colour-blind readers tell apart; markers and lines say the same
+again, so that a print in grey does too.
+"""
+
+from collections import Counter
+from collections.abc import Iterable
 from pathlib import Path
+from textwrap import fill
+from typing import Any
 
 import matplotlib
 
 matplotlib.use("Agg", force=False)
 
-import matplotlib.pyplot as plt  # noqa: E402
-import seaborn as sns  # noqa: E402
-from matplotlib.figure import Figure  # noqa: E402
+import matplotlib.pyplot as plt
+import seaborn as sns
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
 
-from secretjax import admission, proposals  # noqa: E402
-from secretjax.files import replacing  # noqa: E402
+from secretjax import admission, proposals
+from secretjax.files import replacing
+from secretjax.study.params import Arm
 
-# Okabe and Ito's colours, dark enough on white and different in grey; one a slot.
-COLOURS = ("#6b6b6b", "#d55e00", "#e69f00", "#0072b2", "#009e73", "#56b4e9", "#cc79a7", "#5d3a9b", "#1b1b1b")
+# By the slot of a proposal.
+COLOURS = (
+    "#6b6b6b", "#d55e00", "#b8860b", "#0072b2", "#009e73", "#56b4e9", "#cc79a7", "#5d3a9b", "#8c510a",
+)  # fmt: skip
 MARKERS = ("o", "s", "P", "^", "D", "v", "X", "*", "<")
-DASHES = ("-", (0, (4, 1.6)), (0, (1, 1)), (0, (5, 1, 1, 1)))
-KERNEL = "#111111"
-MODEL = "#0072b2"
-MISS = "#d55e00"
+# By the slot of an admission.
+DASHES: tuple[Any, ...] = ("-", (0, (4, 1.6)), (0, (1, 1.2)), (0, (6, 1.5, 1, 1.5)))
+INK, QUIET, GRID = "#222222", "#6b6b6b", "#e6e6e6"
+KERNEL, MODEL, MISS = "#111111", "#0072b2", "#d55e00"
+WHITE = "#ffffff"
 
 
 def apply() -> None:
     """Settings under which the same data give the same bytes."""
     sns.set_theme(context="notebook", style="whitegrid", font_scale=0.85)
     plt.rcParams.update({
-        "svg.hashsalt": "secretjax", "svg.fonttype": "path", "figure.facecolor": "white",
-        "savefig.facecolor": "white", "axes.titleweight": "bold", "axes.titlesize": "medium",
-        "axes.titlelocation": "left", "axes.spines.top": False, "axes.spines.right": False,
-        "grid.color": "#e6e6e6", "grid.linewidth": 0.8, "axes.edgecolor": "#999999",
-        "legend.frameon": False, "figure.dpi": 100, "savefig.dpi": 140,
+        "svg.hashsalt": "secretjax", "svg.fonttype": "path", "font.family": "DejaVu Sans",
+        "figure.facecolor": WHITE, "savefig.facecolor": WHITE, "figure.dpi": 100, "savefig.dpi": 140,
+        "axes.titleweight": "bold", "axes.titlesize": "medium", "axes.titlelocation": "left",
+        "axes.spines.top": False, "axes.spines.right": False, "axes.edgecolor": "#999999",
+        "axes.labelcolor": INK, "text.color": INK, "xtick.color": INK, "ytick.color": INK,
+        "grid.color": GRID, "grid.linewidth": 0.8, "axes.axisbelow": True, "legend.frameon": False,
     })  # fmt: skip
 
 
-def looks(proposal: str, rule: str) -> dict:
-    """Line keywords of an arm."""
-    slot = proposals.table()[proposal].slot
-    dash = admission.table()[rule].slot
-    return {
-        "color": COLOURS[slot % len(COLOURS)],
-        "marker": MARKERS[slot % len(MARKERS)],
-        "linestyle": DASHES[dash % len(DASHES)],
-        "markerfacecolor": "white" if dash else COLOURS[slot % len(COLOURS)],
-    }
+def looks(arms: Iterable[Arm]) -> dict[str, dict[str, Any]]:
+    """{name of the arm: line keywords}; arms that differ in options only differ in the line."""
+    found, seen = {}, Counter[tuple[str, str]]()
+    for arm in arms:
+        slot = proposals.table()[arm.proposal].slot
+        rule = admission.table()[arm.admission].slot
+        again = seen[arm.proposal, arm.admission]
+        seen[arm.proposal, arm.admission] += 1
+        colour = COLOURS[slot % len(COLOURS)]
+        found[arm.name] = {
+            "color": colour,
+            "marker": MARKERS[slot % len(MARKERS)],
+            "linestyle": DASHES[(rule + again) % len(DASHES)],
+            "markerfacecolor": WHITE if rule + again else colour,
+            "markeredgecolor": colour,
+        }
+    return found
 
 
-def label(proposal: str, rule: str) -> str:
-    """An arm in words."""
-    name = proposals.table()[proposal].label
-    return name if rule == "none" else f"{name}, reserved"
+def dot(look: dict[str, Any]) -> dict[str, Any]:
+    """The same without a line."""
+    return {**look, "linestyle": "none"}
+
+
+def label(arm: Arm) -> str:
+    """An arm in words; one with a name of its own keeps it."""
+    plain = arm.proposal + ("" if arm.admission == "none" else f"+{arm.admission}")
+    if arm.name != plain:
+        return arm.name
+    words = proposals.table()[arm.proposal].label
+    return words if arm.admission == "none" else f"{words} + {arm.admission}"
 
 
 def caption(figure: Figure, text: str) -> None:
-    """What the figure rests on, under it."""
-    figure.text(0.01, -0.01, text, ha="left", va="top", fontsize=8, color="#444444", wrap=False)
+    """What the figure rests on, under it, in lines that fit its width."""
+    width = int(figure.get_figwidth() * 16.5)
+    figure.supxlabel(fill(text, width), x=0.01, ha="left", fontsize=8, color=QUIET)
+
+
+def legend(figure: Figure, axis: Axes, columns: int = 4) -> None:
+    """One legend for all panels, above them."""
+    handles, labels = axis.get_legend_handles_labels()
+    figure.legend(
+        handles, labels, loc="outside upper left", ncols=min(columns, len(labels)),
+        fontsize=9, handlelength=3.4, columnspacing=1.8,
+    )  # fmt: skip
 
 
 def save(figure: Figure, folder: Path, name: str) -> None:
-    """NAME.svg and NAME.png."""
+    """NAME.svg and NAME.png in `folder`, without the date."""
     for kind, extra in (("svg", {"metadata": {"Date": None}}), ("png", {})):
         with replacing(folder / f"{name}.{kind}") as temporary:
             figure.savefig(temporary, format=kind, bbox_inches="tight", pad_inches=0.15, **extra)

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from secretjax import cases, engine
-from secretjax.cases import PredictCase, ReplayCase
+from secretjax.cases import PredictCase, ReplayCase, StartState
 from secretjax.predict import MODELLED, open_questions, predict
 
 # The tolerance of a figure: absolute, relative. It agrees when the mean is within the larger.
@@ -20,12 +20,12 @@ TOLERANCE = {
     "total": (0, 0), "free": (0, 0), "rsvd": (0, 0), "surp": (0, 0), "overcommit": (0, 0),
 }  # fmt: skip
 REPLAY = (
-    "case", "kernel", "fallback", "modelled", "requests", "same_pfn", "snapshots", "lists", "lists_equal",
-    "frees", "claims", "steals",
+    "case", "kernel", "fallback", "modelled", "pages", "cpus", "requests", "same_pfn",
+    "snapshots", "lists", "lists_equal", "frees", "claims", "claims_by_moving", "steals",
 )  # fmt: skip
 PREDICT = (
-    "case", "scenario", "kernel_version", "modelled", "step", "metric", "kernel", "mean", "low", "high",
-    "states", "inside", "agrees", "lacks",
+    "case", "scenario", "fallback", "modelled", "pages", "cpus", "step", "metric",
+    "kernel", "mean", "low", "high", "states", "inside", "agrees", "lacks",
 )  # fmt: skip
 # What the model lacks where its figures miss, by scenario.
 TIGHT = "kswapd, kcompactd, direct compaction, per-CPU lists"
@@ -47,7 +47,7 @@ def compare(
 
     replay    one row a case: allocations requested and how many got the kernel's pfn; over all
               snapshots the lists, and how many are equal in their order; frees, pageblocks claimed
-              and blocks stolen on the way
+              (of them by moving their free blocks) and blocks stolen on the way; pages of the zone
     predict   one row a case, step and metric: the kernel's value, the model's mean and the 2.5 and
               97.5 percentiles of its states (one where nothing is drawn: all would be equal);
               `inside` that range; `agrees` by `TOLERANCE`, None where it has none; `lacks`: what
@@ -55,8 +55,8 @@ def compare(
     A case of a kernel whose fallback is not modelled has one row, with `modelled` false.
     progress: called with the cases done and their number. Raises `UserError` for a damaged case.
     """
-    chosen = [path for path in sorted(cases_dir.glob("*.npz")) if any(fnmatch(stem(path), p) for p in only)]
-    chosen = [path for path in chosen if path.name.endswith((".replay.npz", ".predict.npz"))]
+    found = [*cases_dir.glob("*.replay.npz"), *cases_dir.glob("*.predict.npz")]
+    chosen = [path for path in sorted(found) if any(fnmatch(stem(path), p) for p in only)]
     replays, rows = [], []
     for done, path in enumerate(chosen, 1):
         if path.name.endswith(".replay.npz"):
@@ -80,9 +80,9 @@ def replay_row(path: Path) -> dict:
     """One replay case."""
     case = cases.read(path)
     assert isinstance(case, ReplayCase)
-    settings, name = case.start.settings, stem(path)
-    row = dict.fromkeys(REPLAY, 0) | {"case": name, "kernel": version(settings)}
-    row |= {"fallback": settings["fallback"], "modelled": settings["fallback"] == MODELLED}
+    name = stem(path)
+    row = dict.fromkeys(REPLAY, 0) | about(case.start) | {"case": name}
+    row["kernel"] = case.start.settings["kernel"]
     row["requests"] = int((case.requests[:, 0] == 0).sum())
     row["frees"] = int((case.requests[:, 0] == 1).sum())
     row["snapshots"] = len(case.snapshots)
@@ -90,6 +90,7 @@ def replay_row(path: Path) -> dict:
         return row
     pfn, shots, ticks = engine.replay_counted(case.start, case.requests)
     row["claims"] = ticks["CLAIMED_WHOLE"] + ticks["CLAIMED_PART"]
+    row["claims_by_moving"] = ticks["CLAIMED_PART"]
     row["steals"] = ticks["STOLEN"]
     with np.load(path.with_name(f"{name}.replay.expected.npz"), allow_pickle=False) as kernel:
         row["same_pfn"] = int((pfn == kernel["request_pfn"]).sum())
@@ -98,14 +99,21 @@ def replay_row(path: Path) -> dict:
     for k, shot in enumerate(shots):
         want = by_list(np.stack([c[ends[k] : ends[k + 1]] for c in columns], 1))
         got = by_list(shot)
-        row["lists"] += len(want.keys() | got.keys())
-        row["lists_equal"] += sum(want.get(key) == got.get(key) for key in want.keys() | got.keys())
+        keys = want.keys() | got.keys()
+        row["lists"] += len(keys)
+        row["lists_equal"] += sum(want.get(key) == got.get(key) for key in keys)
     return row
 
 
-def version(settings: dict) -> str:
-    """The captured kernel's version, as 6.12."""
-    return ".".join(str(settings["kernel"]).split("-")[0].split(".")[:2])
+def about(start: StartState) -> dict:
+    """What a row says of the captured machine."""
+    settings, zone = start.settings, start.zone
+    return {
+        "fallback": settings["fallback"],
+        "modelled": settings["fallback"] == MODELLED,
+        "pages": zone["end_pfn"] - zone["start_pfn"],
+        "cpus": settings["cpus"],
+    }
 
 
 def by_list(rows: np.ndarray) -> dict[tuple[int, int], list[int]]:
@@ -125,14 +133,17 @@ def predict_rows(path: Path, states: int, seed: int) -> list[dict]:
     """All figures of one predict case."""
     case = cases.read(path)
     assert isinstance(case, PredictCase)
-    settings, name = case.start.settings, stem(path)
+    name = stem(path)
     capture, _, part = name.partition("@")
-    blank = dict.fromkeys(PREDICT) | {"case": name, "scenario": scenario(name), "states": 0}
-    blank |= {"kernel_version": version(settings), "modelled": settings["fallback"] == MODELLED}
+    blank = dict.fromkeys(PREDICT) | about(case.start) | {"case": name}
+    blank |= {"scenario": scenario(name), "states": 0}
     if not blank["modelled"]:
         return [blank]
     truth = json.loads(path.with_name(f"{capture}.truth.json").read_text())
     kernel = next(c for c in truth["cases"] if c["case"] == part)
+    lacks = LACKS[blank["scenario"]]
+    if any(op.get("churn_per_64_pages") for op in case.ops):
+        lacks += ", churn between secret pages"
     runs = states if open_questions(case) else 1
     found = {s["step"]: s["metrics"] for s in predict(case, None, runs, seed)}
     rows = []
@@ -143,7 +154,7 @@ def predict_rows(path: Path, states: int, seed: int) -> list[dict]:
             row = {"step": step["step"], "metric": metric, "kernel": float(value)}
             row |= {"mean": got.mean(), "low": low, "high": high, "states": len(got)}
             row |= {"inside": bool(low <= value <= high), "agrees": agrees(metric, value, got)}
-            row["lacks"] = LACKS[blank["scenario"]] if row["agrees"] is False else None
+            row["lacks"] = lacks if row["agrees"] is False else None
             rows.append(blank | row)
     return rows
 

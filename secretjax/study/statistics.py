@@ -39,7 +39,7 @@ class Difference(Estimate):
 
 
 def interval(values: Values, starts: Values, *, resamples: int = 2000, seed: int = 0) -> Estimate:
-    """Mean of one number a state. `starts`: the start state of each, the strata of the bootstrap."""
+    """Mean of one number a state. `starts`: the start state of each, strata of the bootstrap."""
     values = np.asarray(values, np.float64)
     mean = float(values.mean())
     if len(values) < 2 or np.ptp(values) == 0:
@@ -55,7 +55,9 @@ def interval(values: Values, starts: Values, *, resamples: int = 2000, seed: int
     return Estimate(mean, float(low), float(high), len(values))
 
 
-def paired(values: Values, baseline: Values, starts: Values, *, resamples: int = 2000, seed: int = 0) -> Difference:
+def paired(
+    values: Values, baseline: Values, starts: Values, *, resamples: int = 2000, seed: int = 0
+) -> Difference:
     """`values` minus `baseline`, state by state.
 
     Raises `ValueError` when they are not of the same states.
@@ -67,7 +69,9 @@ def paired(values: Values, baseline: Values, starts: Values, *, resamples: int =
     verdict = "lower" if found.high < 0 else "higher" if found.low > 0 else "undetermined"
     verdict = "equal" if not change.any() else verdict
     shares = float((change < 0).mean()), float((change > 0).mean())
-    return Difference(found.mean, found.low, found.high, found.states, float(np.median(change)), *shares, verdict)
+    return Difference(
+        found.mean, found.low, found.high, found.states, float(np.median(change)), *shares, verdict
+    )
 
 
 def share(successes: int, tries: int) -> Estimate:

@@ -47,16 +47,20 @@ class Cursor(NamedTuple):
     stop: Word
 
 
-def row(own: Cursor, stream: Int32[Array, "rows 2"]) -> tuple[Command, Word]:
-    """The row at the cursor as a command, and its second word; nothing at the place to wait."""
+def fetch(own, stream: Int32[Array, "rows 2"]) -> tuple[Word, Word]:
+    """Both words of the row at `own.pc`; no operation at the place to wait."""
     at = jnp.minimum(own.pc, stream.shape[0] - 1)
     both = lax.dynamic_slice(stream, (at, 0), (1, 2))[0]
-    word, operand = both[0], both[1]
-    op = jnp.where(own.pc < own.stop, word & 15, int(Op.NOTHING))
+    return jnp.where(own.pc < own.stop, both[0], int(Op.NOTHING)), both[1]
+
+
+def decode(word: Word, operand: Word) -> Command:
+    """A row as a command to the zone."""
+    op = word & 15
     alloc = op == Op.ALLOC
     by_handle = ((word >> BY_HANDLE) & 1) == 1
     use = Use.USED | jnp.where(((word >> LRU) & 1) == 1, int(Use.LRU), 0)
-    asked = Command(
+    return Command(
         op=op,
         order=(word >> ORDER) & 15,
         type=((word >> TYPE) & 15) - 1,
@@ -66,12 +70,11 @@ def row(own: Cursor, stream: Int32[Array, "rows 2"]) -> tuple[Command, Word]:
         page=jnp.where(by_handle, (word >> OFFSET) & 1023, operand),
         fresh=(word >> FRESH) & 1,
     )
-    return asked, operand
 
 
 def command(own: Cursor, stream: Int32[Array, "rows 2"]) -> Command:
     """The request at the cursor, or none at the place to wait."""
-    return row(own, stream)[0]
+    return decode(*fetch(own, stream))
 
 
 def advance(own: Cursor, finished, answer) -> Cursor:

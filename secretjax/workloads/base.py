@@ -100,16 +100,20 @@ class Churn:
     that each takes).
     """
 
-    SHARES = {Migratetype.MOVABLE: 0.73, Migratetype.UNMOVABLE: 0.23, Migratetype.RECLAIMABLE: 0.04}
+    SHARES: ClassVar = {Migratetype.MOVABLE: 0.73, Migratetype.UNMOVABLE: 0.23, Migratetype.RECLAIMABLE: 0.04}
     WINDOW = 256  # pages away at a time
 
-    def __init__(self, start, rng: np.random.Generator, first_handle: int, events: int):
+    def __init__(self, pages: "Pages", rng: np.random.Generator, first_handle: int, events: int):
         """Plans `events` events; handles from `first_handle` on name the pages they use."""
-        pages = [pages_of_type(start, t) for t in self.SHARES]
-        share = np.array([s if len(p) else 0.0 for s, p in zip(self.SHARES.values(), pages, strict=True)])
+        pages = [pages.of_type[t] for t in self.SHARES]
+        share = np.array(
+            [s if len(p) else 0.0 for s, p in zip(self.SHARES.values(), pages, strict=True)]
+        )
         slots = events // 2 + self.WINDOW
         wanted = rng.multinomial(slots, share / share.sum())
-        picked = [rng.choice(p, min(n, len(p)), replace=False) for p, n in zip(pages, wanted, strict=True)]
+        picked = [
+            rng.choice(p, min(n, len(p)), replace=False) for p, n in zip(pages, wanted, strict=True)
+        ]
         kind = np.repeat([int(t) for t in self.SHARES], [len(p) for p in picked])
         self.pfn = np.concatenate(picked)
         self.handle = first_handle + np.arange(len(self.pfn))
@@ -120,7 +124,10 @@ class Churn:
         self.at = 0
 
     def rows(self, events: int) -> np.ndarray:
-        """The next events as script rows: give back, and hand out what went WINDOW ago, in turn."""
+        """The next events as script rows: give back, and hand out what went WINDOW ago, in turn.
+
+        Int [events, 2]; nothing where the first ones to be handed out have not gone yet.
+        """
         at = self.at + np.arange(events)
         self.at += events
         gives = at % 2 == 0
@@ -132,25 +139,36 @@ class Churn:
         take = int(Op.ALLOC) | (kind + 1) << TYPE | movable << LRU | 1 << FRESH | known
         words = np.where(gives, give, take)
         rows = np.stack([words, self.first_handle + slot], 1)
-        return rows[gives | (at // 2 >= self.WINDOW)]
+        return rows * (gives | (at // 2 >= self.WINDOW))[:, None]
+
+    def between(self, steps: np.ndarray, events: int) -> np.ndarray:
+        """Rows [steps, 2] with so many events after each."""
+        rows = np.concatenate(
+            [steps[:, None], self.rows(len(steps) * events).reshape(-1, events, 2)], 1
+        )
+        return rows.reshape(-1, 2)
 
 
-def pages_of_type(start, migratetype: Migratetype) -> np.ndarray:
-    """Pfns of single pages in use that background work may give back, by what they were asked as."""
-    name = np.array(start.page_classes)[start.page_class]
-    label = np.zeros(len(name) // 512 + 1, np.int64)
-    label[start.block_pfn >> 9] = start.block_mt
-    block = label[np.arange(len(name)) >> 9]
-    movable = np.isin(name, ["anon_lru", "file_lru"])
-    slab = name == "slab"
-    reclaimable = slab & (block == Migratetype.RECLAIMABLE)
-    unmovable = np.isin(name, ["kernel_other", "pgtable"]) | (slab & ~reclaimable)
-    chosen = {
-        Migratetype.MOVABLE: movable,
-        Migratetype.UNMOVABLE: unmovable,
-        Migratetype.RECLAIMABLE: reclaimable,
-    }[migratetype]
-    free = np.zeros(len(name), bool)
-    for pfn, order in zip(start.list_pfn.tolist(), start.list_order.tolist(), strict=True):
-        free[pfn : pfn + (1 << order)] = True
-    return np.flatnonzero(chosen & ~free)
+class Pages:
+    """Single pages in use of a start state that background work may give back.
+
+    of_type   {migratetype they were asked for as: pfns}; a slab page counts as RECLAIMABLE in a
+              pageblock of that type
+    """
+
+    def __init__(self, start):
+        name = np.array(start.page_classes)[start.page_class]
+        label = np.zeros(len(name) // 512 + 1, np.int64)
+        label[start.block_pfn >> 9] = start.block_mt
+        free = np.zeros(len(name), bool)
+        for pfn, order in zip(start.list_pfn.tolist(), start.list_order.tolist(), strict=True):
+            free[pfn : pfn + (1 << order)] = True
+        slab = name == "slab"
+        reclaimable = slab & (label[np.arange(len(name)) >> 9] == Migratetype.RECLAIMABLE)
+        kinds = {
+            Migratetype.MOVABLE: np.isin(name, ["anon_lru", "file_lru"]),
+            Migratetype.UNMOVABLE: np.isin(name, ["kernel_other", "pgtable"])
+            | (slab & ~reclaimable),
+            Migratetype.RECLAIMABLE: reclaimable,
+        }
+        self.of_type = {mt: np.flatnonzero(chosen & ~free) for mt, chosen in kinds.items()}

@@ -2,6 +2,8 @@
 
 from dataclasses import dataclass
 
+import numpy as np
+
 from secretjax.workloads.base import Churn, Do, Script, Workload
 
 BATCH = 64  # pages touched between two rounds of background work
@@ -39,10 +41,9 @@ class Growth(Workload):
         script.measure("start")
         for percent, pages in zip(self.percents, self.sizes(total), strict=True):
             script.do(Do.OPEN, pages)
-            for done in range(0, pages, BATCH):
-                script.do(Do.GROW, min(BATCH, pages - done))
-                if self.churn_per_64_pages:
-                    script.add(churn.rows(self.churn_per_64_pages))
+            batches = np.minimum(BATCH, pages - np.arange(0, pages, BATCH))
+            grows = np.stack([np.full_like(batches, int(Do.GROW)), batches], 1)
+            script.add(churn.between(grows, self.churn_per_64_pages))
             if self.huge_pages:
                 script.do(Do.PROBE, self.huge_pages)
             script.measure(f"grow_{percent}")

@@ -2,6 +2,8 @@
 
 from dataclasses import dataclass
 
+import numpy as np
+
 from secretjax.workloads.base import Churn, Do, Script, Workload
 
 ROUND = 64
@@ -35,18 +37,20 @@ class SmallFiles(Workload):
 
     def write(self, script: Script, total: int, churn: Churn) -> None:
         script.measure("start")
-        shares = {self.files * share // 100: share for share in (25, 50, 75, 100)}
-        for number in range(1, self.files + 1):
-            script.do(Do.OPEN, self.pages_each)
-            script.do(Do.GROW, self.pages_each)
-            if number % ROUND == 0 and self.churn_per_64_files:
-                script.add(churn.rows(self.churn_per_64_files))
-            if number in shares:
+        shares = {max(self.files * share // 100, 1): share for share in (25, 50, 75, 100)}
+        for first in range(0, self.files, ROUND):
+            last = min(first + ROUND, self.files)
+            file = np.array([[int(Do.OPEN), self.pages_each], [int(Do.GROW), self.pages_each]])
+            done = first
+            for mark in sorted(n for n in shares if first < n <= last):
+                script.add(np.tile(file, (mark - done, 1)))
                 if self.huge_pages:
                     script.do(Do.PROBE, self.huge_pages)
-                script.measure(f"files_{shares[number]}")
-        for _ in range(self.files):
-            script.do(Do.CLOSE, self.pages_each)
+                script.measure(f"files_{shares[mark]}")
+                done = mark
+            script.add(np.tile(file, (last - done, 1)))
+            script.add(churn.rows(self.churn_per_64_files))
+        script.add(np.tile([int(Do.CLOSE), self.pages_each], (self.files, 1)))
         script.measure("released")
 
 

@@ -66,7 +66,9 @@ class TestEveryArm:
         assert (answered[:, -1] == total).all()
         assert value["granted"][:, 1].max() > 0
 
-    def test_secret_pages_are_absent_from_the_direct_map_and_come_back(self, proposal, rule, demand):
+    def test_secret_pages_are_absent_from_the_direct_map_and_come_back(
+        self, proposal, rule, demand
+    ):
         value = run(proposal, rule, demand)[0].values
         hidden = 0 if proposal == "keep_mapped" else value["secret_pages"] + value["stranded_pages"]
         np.testing.assert_array_equal(value["nonpresent"], hidden + 0 * value["nonpresent"])
@@ -127,7 +129,12 @@ def test_a_reservation_needs_a_pool():
     demand = workloads.make("growth")
     with pytest.raises(UserError, match="has no pool"):
         engine.simulate(
-            machines(), demand, proposals.make("per_page"), admission.make("reservation"), states=1, seed=0
+            machines(),
+            demand,
+            proposals.make("per_page"),
+            admission.make("reservation"),
+            states=1,
+            seed=0,
         )
 
 
@@ -142,5 +149,8 @@ def test_a_private_pool_strands_almost_a_pageblock_a_file():
     private = run("pmd_pool", "none", "small_files")[0].values
     shared = run("pmd_pool", "reservation", "small_files")[0].values
     step = 1
-    assert private["stranded_pages"][:, step].min() > 100 * shared["stranded_pages"][:, step].max() / 512
+    assert (
+        private["stranded_pages"][:, step].min()
+        > 100 * shared["stranded_pages"][:, step].max() / 512
+    )
     assert shared["stranded_pages"][:, step].max() < 512

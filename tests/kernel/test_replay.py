@@ -22,7 +22,9 @@ def test_every_request_gets_the_kernels_pfn_and_every_list_its_order(name):
     with np.load(FOLDER / f"{name}.replay.expected.npz", allow_pickle=False) as kernel:
         np.testing.assert_array_equal(pfn, kernel["request_pfn"])
         offsets = kernel["list_off"]
-        rows = np.stack([kernel["list_pfn"], kernel["list_order"], kernel["list_mt"]], 1).astype(np.int64)
+        rows = np.stack([kernel["list_pfn"], kernel["list_order"], kernel["list_mt"]], 1).astype(
+            np.int64
+        )
     assert len(shots) == len(offsets) - 1 == len(case.snapshots)
     for k, shot in enumerate(shots):
         np.testing.assert_array_equal(shot, rows[offsets[k] : offsets[k + 1]])

@@ -18,7 +18,10 @@ BY_HANDLE = 1 << recorded.BY_HANDLE | 1 << recorded.FRESH
 
 
 def alloc(order, handle, type_=0):
-    return [int(Op.ALLOC) | order << recorded.ORDER | (type_ + 1) << recorded.TYPE | BY_HANDLE, handle]
+    return [
+        int(Op.ALLOC) | order << recorded.ORDER | (type_ + 1) << recorded.TYPE | BY_HANDLE,
+        handle,
+    ]
 
 
 def act(op, handle, order=0):

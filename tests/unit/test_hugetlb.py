@@ -79,7 +79,9 @@ def test_a_real_kernels_counters(name, compacted):
     found = run(case.ops, blocks)
     assert [step for step, _ in found] == [s["step"] for s in truth]
     same = 0
-    for (step, mine), theirs, op in zip(found, truth, [o for o in case.ops if "step" in o], strict=True):
+    for (step, mine), theirs, op in zip(
+        found, truth, [o for o in case.ops if "step" in o], strict=True
+    ):
         if op.get("pages", 0) >= blocks:
             break
         assert mine == theirs["metrics"], f"{step}: {op}"

@@ -25,7 +25,9 @@ def run_streams(batch):
     ]
     handles = max(int((b[:, 0] == 0).sum()) for b in bodies)
     starts = zip(batch, bodies, strict=True)
-    zones = engine.stack([load(s.start, handles, whole=recorded.blocks_at_start(b)) for s, b in starts])
+    zones = engine.stack(
+        [load(s.start, handles, whole=recorded.blocks_at_start(b)) for s, b in starts]
+    )
     pages = engine.pages_of(zones)
     table = np.zeros((len(batch), max(map(len, bodies)) + 1, 2), np.int32)
     for lane, body in enumerate(bodies):
@@ -119,8 +121,12 @@ def test_a_batch_is_the_same_bits_as_its_lanes_alone():
     digests = np.asarray(engine.digest(together))
     width = together.handle.shape[1]
     for lane, zones in enumerate(alone):
-        padded = jnp.pad(zones.handle, ((0, 0), (0, width - zones.handle.shape[1])), constant_values=-1)
-        np.testing.assert_array_equal(np.asarray(engine.digest(zones._replace(handle=padded)))[0], digests[lane])
+        padded = jnp.pad(
+            zones.handle, ((0, 0), (0, width - zones.handle.shape[1])), constant_values=-1
+        )
+        np.testing.assert_array_equal(
+            np.asarray(engine.digest(zones._replace(handle=padded)))[0], digests[lane]
+        )
     assert len({d.tobytes() for d in digests}) == len(batch)
 
 

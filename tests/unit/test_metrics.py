@@ -78,7 +78,9 @@ blocks = st.lists(st.integers(0, 300), min_size=11, max_size=11)
 large = st.integers(1, 4096).map(lambda n: [0] * 10 + [n])
 small = st.integers(1, 1 << 22).map(lambda n: [n] + [0] * 10)
 compiled = {
-    order: jax.jit(lambda n, o=order: (unusable_index(n, o), fragmentation_index(n, o), extfrag(n, o)))
+    order: jax.jit(
+        lambda n, o=order: (unusable_index(n, o), fragmentation_index(n, o), extfrag(n, o))
+    )
     for order in (3, 9)
 }
 

@@ -1,44 +1,84 @@
-"""Small multiples: a panel a metric, a line an arm, with the interval over the states."""
+"""Small multiples along the demand: a panel a metric, a line an arm."""
+
+from collections.abc import Sequence
 
 import matplotlib.pyplot as plt
 import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import EngFormatter
 
 from secretjax.show import style
-from secretjax.study.statistics import interval
+from secretjax.show.measured import Measured, words
+
+OFF = 1.18  # where "released" stands, in units of the last growing step
 
 
-def step_label(step: str) -> str:
-    """grow_30 -> 30 %, files_50 -> 50 %."""
-    head, _, number = step.partition("_")
-    return f"{number} %" if number.isdigit() else head.replace("start", "0").replace("released", "released")
+def position(step: str) -> float | None:
+    """grow_30 -> 30, start -> 0; None for what is no point of growth."""
+    number = step.rpartition("_")[2]
+    return float(number) if number.isdigit() else 0.0 if step == "start" else None
 
 
-def lines(study, axis, demand: str, metric: str, steps, arms, scale: float) -> None:
-    """Mean and 95 % interval of each arm along the steps."""
-    wide = study.values(demand, metric)
-    for offset, arm in enumerate(arms):
-        found = [interval(wide[arm.name][step] * scale, study.starts(demand)) for step in steps]
-        x = np.arange(len(steps)) + (offset - len(arms) / 2) * 0.012 * len(steps)
-        looks = style.looks(arm.proposal, arm.admission)
-        axis.fill_between(x, [f.low for f in found], [f.high for f in found], color=looks["color"], alpha=0.15, lw=0)
-        axis.plot(x, [f.mean for f in found], lw=1.8, ms=5.5, mew=1.4, **looks, label=style.label(arm.proposal, arm.admission))
-
-
-def panels(study, demand: str, metrics, *, columns: int = 3, title: str, xlabel: str):
-    """metrics: (name, title, y label, scale) each."""
+def panels(
+    study: Measured, demand: str, metrics: Sequence[tuple[str, str]], xlabel: str, *, columns: int = 3
+) -> Figure | None:
+    """(metric, title) each. None if the study has no such demand."""
+    steps = study.demand_steps(demand)
+    if not steps:
+        return None
     style.apply()
-    steps = [s for s in study.steps(demand) if s != "start"]
     rows = -(-len(metrics) // columns)
-    figure, axes = plt.subplots(rows, columns, figsize=(4.1 * columns, 3.0 * rows), squeeze=False, layout="constrained")
-    for axis, (metric, name, ylabel, scale) in zip(axes.flat, metrics, strict=False):
-        lines(study, axis, demand, metric, steps, study.arms, scale)
-        axis.set(title=name, ylabel=ylabel, xlabel=xlabel)
-        axis.set_xticks(range(len(steps)), [step_label(s) for s in steps])
-        axis.set_ylim(bottom=min(0, axis.get_ylim()[0]))
-        axis.grid(axis="x", visible=False)
-    for axis in list(axes.flat)[len(metrics) :]:
+    size = (3.9 * columns, 2.75 * rows + 0.9)
+    figure, axes = plt.subplots(rows, columns, figsize=size, squeeze=False, layout="constrained")
+    for axis in axes.flat[len(metrics) :]:
         axis.set_visible(False)
-    handles, labels = axes.flat[0].get_legend_handles_labels()
-    figure.legend(handles, labels, loc="outside upper left", ncols=min(4, len(labels)), fontsize=9, handlelength=3.2)
-    style.caption(figure, f"{title} {study.rests_on(demand)}")
+    for axis, (metric, title) in zip(axes.flat, metrics, strict=False):
+        draw_lines(study, axis, demand, metric)
+        axis.set_title(title)
+        axis.set_ylabel(words(metric).unit)
+    for axis in axes[-1]:
+        axis.set_xlabel(xlabel)
+    style.legend(figure, axes.flat[0], columns=min(4, columns + 1))
+    style.caption(figure, study.rests_on(demand))
     return figure
+
+
+def draw_lines(study: Measured, axis: Axes, demand: str, metric: str) -> None:
+    """Each arm while the demand grows, and once more, apart, when all was given back."""
+    steps = study.demand_steps(demand)
+    growing = [s for s in steps if position(s) is not None]
+    after = [s for s in steps if position(s) is None]
+    top = max(position(s) or 0.0 for s in growing)
+    looks = style.looks(study.arms)
+    for number, arm in enumerate(study.arms):
+        # Set apart a little, so that arms of equal value can all be seen.
+        aside = (number - (len(study.arms) - 1) / 2) * 0.011 * top
+        ends = []
+        for names, places in ((growing, [position(s) for s in growing]), (after, [OFF * top])):
+            found = [study.estimate(demand, s, arm, metric) for s in names]
+            if not found:
+                continue
+            x = np.array(places, float) + aside
+            mean = np.array([f.mean for f in found])
+            low, high = ([getattr(f, end) for f in found] for end in ("low", "high"))
+            axis.vlines(x, low, high, color=looks[arm.name]["color"], lw=2.2, alpha=0.45)
+            name = style.label(arm) if names is growing else None
+            axis.plot(x, mean, lw=1.7, ms=5, mew=1.3, **looks[arm.name], label=name)
+            ends.append((x, mean))
+        if len(ends) > 1:
+            (x, mean), (x_off, off) = ends
+            axis.plot(
+                [x[-1], x_off[0]], [mean[-1], off[0]], lw=0.8, alpha=0.5, zorder=1,
+                color=looks[arm.name]["color"], linestyle=":",
+            )  # fmt: skip
+    ticks = [position(s) or 0.0 for s in growing]
+    labels = [f"{t:g}" for t in ticks]
+    if after and not np.isnan(study.array(demand, study.arms[0], metric)[:, -1]).any():
+        ticks, labels = [*ticks, OFF * top], [*labels, after[-1]]
+    axis.set_xticks(ticks, labels)
+    axis.set_xlim(-0.05 * top, (OFF + 0.1) * top)
+    axis.set_ylim(bottom=min(0.0, axis.get_ylim()[0]))
+    if axis.get_ylim()[1] >= 1e4:
+        axis.yaxis.set_major_formatter(EngFormatter(sep=""))
+    axis.grid(axis="x", visible=False)

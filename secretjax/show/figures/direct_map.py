@@ -1,20 +1,20 @@
-"""The direct map under growth: splits, tables, packing."""
+"""The direct map under growth: splits, what is mapped by small entries, packing, flushes."""
 
 from secretjax.show.figures._panels import panels
 
 METRICS = (
-    ("dm_2m_split", "2 MiB entries split", "entries", 1),
-    ("dm_4k_pages", "Memory mapped by 4 KiB entries", "MiB", 4 / 1024),
-    ("secret_scatter", "Pageblocks used, over the least possible", "ratio", 1e-3),
-    ("unmovable_pageblocks", "UNMOVABLE pageblocks", "pageblocks", 1),
-    ("polluted_blocks", "Movable pageblocks with pages that stay", "pageblocks", 1),
-    ("flush", "TLB flushes on every CPU", "thousand, so far", 1e-3),
+    ("dm_2m_split", "2 MiB entries split"),
+    ("splits_per_block", "Splits per 2 MiB of secret memory"),
+    ("dm_4k_share", "Direct map in 4 KiB entries"),
+    ("packing", "Packing: pageblocks used"),
+    ("table_pages", "Page tables made by splits"),
+    ("flush", "TLB flushes on every CPU"),
 )
 
 
 def draw(study):
-    """What each proposal does to the direct map."""
-    return panels(study, "growth", METRICS, title="Few large files.", xlabel="secret memory, share of memory")
+    """What each proposal does to the direct map as secret memory grows."""
+    return panels(study, "growth", METRICS, "secret memory, % of memory")
 
 
 FIGURE = draw

@@ -1,34 +1,50 @@
 """Exposure of secrets while they are moved, by protocol."""
 
 import matplotlib.pyplot as plt
-import numpy as np
 
+from secretjax import proposals
 from secretjax.show import style
+from secretjax.show.sentences import short, when
 
-PROTOCOLS = (("exposure_page_ns", "temporary mapping, one CPU"), ("exposure_direct_map_page_ns", "put into the direct map, every CPU"))
+PROTOCOLS = (
+    ("exposure_us", "temporary mapping, one CPU"),
+    ("exposure_direct_map_us", "put into the direct map, every CPU"),
+)
 
 
 def draw(study):
     """How long moved secrets were readable, times the CPUs that could read them."""
-    style.apply()
-    arms = [a for a in study.arms if style.proposals.table()[a.proposal].moves]
-    if not arms:
+    demand = "growth"
+    arms = [arm for arm in study.arms if proposals.table()[arm.proposal].moves]
+    if not arms or not study.demand_steps(demand):
         return None
-    figure, axis = plt.subplots(figsize=(8.2, 1.0 + 0.9 * len(arms)), layout="constrained")
-    for row, (metric, name) in enumerate(PROTOCOLS):
-        for place, arm in enumerate(arms):
-            best, low, high = (study.estimate("growth", study.peak("growth"), arm, metric, b).mean for b in ("best", "low", "high"))
-            at = place + (row - 0.5) * 0.3
-            axis.plot([low, high], [at, at], lw=6, alpha=0.35, color=style.COLOURS[3 + row], solid_capstyle="round", label=name if not place else None)
-            axis.plot(best, at, "o", color=style.COLOURS[3 + row], ms=7)
-    axis.set_yticks(range(len(arms)), [style.label(a.proposal, a.admission) for a in arms])
-    axis.set(xlabel="page-ns x CPUs, mean over the states", ylim=(-0.6, len(arms) - 0.4))
-    axis.set_xscale("symlog", linthresh=1e3)
-    axis.set_xlim(left=0)
-    axis.set_title("Exposure of secrets while they are moved")
-    figure.legend(loc="outside upper right", fontsize=9, ncols=2)
-    style.caption(figure, f"Bars: range of the cost table, {study.params.cpus} CPUs. {study.rests_on('growth')}")
-    return figure if np.isfinite(axis.get_xlim()).all() else None
+    style.apply()
+    peak, rows = study.peak(demand), [(arm, *p) for arm in arms for p in PROTOCOLS]
+    figure, axis = plt.subplots(figsize=(9.5, 0.42 * len(rows) + 1.5), layout="constrained")
+    looks = style.looks(study.arms)
+    for place, (arm, metric, _) in enumerate(rows):
+        best, low, high = (
+            study.estimate(demand, peak, arm, metric, bound).mean for bound in ("best", "low", "high")
+        )
+        axis.plot([low, high], [place, place], lw=6, alpha=0.3, color=looks[arm.name]["color"])
+        axis.plot(best, place, ms=7, mew=1.4, **style.dot(looks[arm.name]))
+        axis.annotate(
+            f"{short(best)}  ({short(low)} to {short(high)})", (max(high, best), place),
+            xytext=(10, 0), textcoords="offset points", va="center", fontsize=8.5,
+        )  # fmt: skip
+    names = [f"{style.label(arm)}:\n{protocol}" for arm, _, protocol in rows]
+    axis.set_yticks(range(len(rows)), names, fontsize=9)
+    axis.set_ylim(len(rows) - 0.4, -0.6)
+    axis.set_xscale("symlog", linthresh=1.0)
+    axis.set_xlim(0, max(10.0, 40 * axis.dataLim.x1))
+    axis.set_xlabel("page-us x CPUs, logarithmic")
+    axis.grid(axis="y", visible=False)
+    style.caption(
+        figure,
+        f"Dot: best cost; bar: low to high of the cost table, with {study.params.cpus} CPUs. Few "
+        f"large files, {when(peak)} of memory. {study.rests_on(demand)}",
+    )
+    return figure
 
 
 FIGURE = draw

@@ -2,20 +2,22 @@
 
 from secretjax.show.figures._panels import panels
 
-MIB = 4 / 1024
 METRICS = (
-    ("refused", "Refused to users of secret memory", "MiB, so far", MIB),
-    ("dm_2m_split", "2 MiB direct-map entries split", "entries", 1),
-    ("free_2m", "Free 2 MiB blocks", "blocks", 1),
-    ("huge_ok", "Huge pages that others got", "of 8 a step, so far", 1),
-    ("stranded_pages", "Stranded in pools", "MiB", MIB),
-    ("migrated", "Pages migrated", "thousand pages, so far", 1e-3),
+    ("secret_mib", "Secret memory held"),
+    ("refused_mmap_share", "Refused at mmap, so far"),
+    ("refused_fault_share", "Refused at the fault, so far"),
+    ("dm_2m_split", "2 MiB entries split, so far"),
+    ("free_2m", "Free 2 MiB blocks"),
+    ("huge_now", "Huge pages others got, this step"),
+    ("stranded_mib", "Stranded in pools"),
+    ("migrated", "Pages migrated, so far"),
+    ("polluted_blocks", "Movable blocks with pages that stay"),
 )
 
 
 def draw(study):
-    """Who is refused, what is split, what is left for others, as secret memory grows."""
-    return panels(study, "growth", METRICS, title="Few large files.", xlabel="secret memory, share of memory")
+    """Who is refused, what is split and what is left for others as secret memory grows."""
+    return panels(study, "growth", METRICS, "secret memory, % of memory")
 
 
 FIGURE = draw

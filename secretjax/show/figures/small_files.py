@@ -1,21 +1,20 @@
-"""The same for many one-page files."""
+"""Many one-page files: the worst case for a pool that each file has to itself."""
 
 from secretjax.show.figures._panels import panels
 
-MIB = 4 / 1024
 METRICS = (
-    ("refused", "Refused to users of secret memory", "MiB, so far", MIB),
-    ("dm_2m_split", "2 MiB direct-map entries split", "entries", 1),
-    ("stranded_pages", "Stranded in pools", "MiB", MIB),
-    ("free_2m", "Free 2 MiB blocks", "blocks", 1),
-    ("fallback_pages", "Single pages instead of the pool's", "pages, so far", 1),
-    ("migrated", "Pages migrated", "thousand pages, so far", 1e-3),
+    ("refused_mmap_share", "Refused at mmap, so far"),
+    ("refused_fault_share", "Refused at the fault, so far"),
+    ("fallback_share", "Single pages, not the pool's"),
+    ("stranded_mib", "Stranded in pools"),
+    ("dm_2m_split", "2 MiB entries split, so far"),
+    ("free_2m", "Free 2 MiB blocks"),
 )
 
 
 def draw(study):
-    """Many one-page files: what a pool for each file costs."""
-    return panels(study, "small_files", METRICS, title="Many one-page files.", xlabel="files opened, share of all")
+    """What many one-page files cost each proposal."""
+    return panels(study, "small_files", METRICS, "files opened, % of all")
 
 
 FIGURE = draw

@@ -1,32 +1,53 @@
-"""How much the states differ: splits by start state."""
+"""How much the states differ: splits in every state, by the captured state it comes from."""
 
 import matplotlib.pyplot as plt
+import numpy as np
 import seaborn as sns
 
 from secretjax.show import style
-from secretjax.show.figures._panels import step_label
+from secretjax.show.sentences import when
+
+GOLDEN = 0.6180339887498949
+METRIC = "dm_2m_split"
 
 
 def draw(study):
-    """Splits of page-by-page memory in every state, by start state."""
+    """Splits in every memory state at the peak of growth, by captured start state."""
+    demand = "growth"
+    if not study.demand_steps(demand):
+        return None
     style.apply()
-    samples = study.samples
-    mine = samples[(samples["demand"] == "growth") & (samples["metric"] == "dm_2m_split")]
-    arms = [a for a in study.arms if a.proposal in ("per_page", "migratable", "pmd_pool") and a.admission == "none"]
-    steps = [s for s in study.steps("growth") if s not in ("start", "released")]
-    figure, axes = plt.subplots(1, len(arms), figsize=(4.1 * len(arms), 3.4), sharey=True, squeeze=False, layout="constrained")
+    peak, starts = study.peak(demand), list(study.params.starts)
+    arms = [arm for arm in study.arms if study.at(demand, peak, arm, METRIC).any()]
+    if not arms:
+        return None
+    of = study.starts(demand)
+    # Side by side by the golden ratio: even, and the same every time.
+    aside = (np.arange(len(of)) * GOLDEN % 1 - 0.5) * 0.6
+    x = np.array([starts.index(s) for s in of]) + aside
+    size = (2.6 * len(arms) + 1.6, 3.6)
+    figure, axes = plt.subplots(
+        1, len(arms), figsize=size, sharey=True, squeeze=False, layout="constrained"
+    )
+    looks = style.looks(study.arms)
     for axis, arm in zip(axes.flat, arms, strict=True):
-        part = mine[(mine["arm"] == arm.name) & mine["step"].isin(steps)]
-        part = part.assign(step=part["step"].map(step_label), start=part["start"].astype(str))
-        sns.stripplot(
-            part, x="step", y="value", hue="start", order=[step_label(s) for s in steps], ax=axis, dodge=True,
-            size=2.6, alpha=0.55, jitter=0.25, palette="colorblind", legend=arm is arms[0],
-        )  # fmt: skip
-        axis.set(title=style.label(arm.proposal, arm.admission), xlabel="secret memory, share of memory")
-        axis.set_ylabel("2 MiB entries split")
-    legend = axes.flat[0].legend(title="start state (captured)", fontsize=8, title_fontsize=8, markerscale=2)
-    legend._legend_box.align = "left"
-    style.caption(figure, f"Each dot is one state. {study.rests_on('growth')}")
+        look, y = looks[arm.name], study.at(demand, peak, arm, METRIC)
+        sns.scatterplot(
+            x=x, y=y, ax=axis, s=16, alpha=0.6, color=look["color"], marker=look["marker"], lw=0
+        )
+        for place, start in enumerate(starts):
+            mean = y[of == start].mean() if (of == start).any() else np.nan
+            axis.plot([place - 0.38, place + 0.38], [mean, mean], color=style.INK, lw=1.6)
+        axis.set_title(style.label(arm), fontsize=9.5)
+        axis.set_xticks(range(len(starts)), starts, rotation=35, ha="right", fontsize=8)
+        axis.set(ylabel="2 MiB entries split", ylim=(0, None), xlim=(-0.6, len(starts) - 0.4))
+        axis.grid(axis="x", visible=False)
+    style.caption(
+        figure,
+        f"Each dot is one memory state {when(peak)} of memory, each bar the mean of the states aged "
+        f"from one captured state. Arms that split nothing are left out. Run {study.run.run_id}: "
+        f"{study.params.states} states.",
+    )
     return figure
 
 

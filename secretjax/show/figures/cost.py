@@ -1,0 +1,50 @@
+"""What a secret page costs, all counted work included, under both ends of the cost table."""
+
+import matplotlib.pyplot as plt
+
+from secretjax.show import style
+from secretjax.show.measured import words
+from secretjax.show.sentences import short, when
+
+METRIC = "cost_per_page"
+
+
+def draw(study):
+    """Cost of a secret page by arm and demand, over the range of the cost table."""
+    style.apply()
+    demands = [d.name for d in study.params.demands]
+    size = (4.6 * len(demands) + 2.2, 0.36 * len(study.arms) + 1.7)
+    figure, axes = plt.subplots(
+        1, len(demands), figsize=size, sharey=True, squeeze=False, layout="constrained"
+    )
+    looks = style.looks(study.arms)
+    for axis, demand in zip(axes.flat, demands, strict=True):
+        peak = study.peak(demand)
+        for row, arm in enumerate(study.arms):
+            best, low, high = (
+                study.estimate(demand, peak, arm, METRIC, b).mean for b in ("best", "low", "high")
+            )
+            if not best:
+                axis.annotate("nothing granted", (0.03, row), va="center", fontsize=8,
+                              xycoords=("axes fraction", "data"), color=style.QUIET)  # fmt: skip
+                continue
+            axis.plot([low, high], [row, row], lw=6, alpha=0.3, color=looks[arm.name]["color"])
+            axis.plot(best, row, ms=7, mew=1.4, **style.dot(looks[arm.name]))
+            axis.annotate(
+                short(best), (best, row), xytext=(0, 8), textcoords="offset points",
+                ha="center", fontsize=8,
+            )  # fmt: skip
+        axis.set_xscale("log")
+        axis.set(title=f"{demand}, {when(peak)}", xlabel=words(METRIC).unit)
+        axis.set_yticks(range(len(study.arms)), [style.label(arm) for arm in study.arms], fontsize=9)
+        axis.set_ylim(len(study.arms) - 0.4, -0.7)
+        axis.grid(axis="y", visible=False)
+    style.caption(
+        figure,
+        "Dot: best cost; bar: low to high of the cost table, all entries at once. "
+        f"{study.params.cpus} CPUs. {study.rests_on(demands[0])}",
+    )
+    return figure
+
+
+FIGURE = draw

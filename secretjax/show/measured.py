@@ -1,0 +1,212 @@
+"""The numbers of a run by arm, demand, step and metric, with their intervals over the states."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from secretjax import metrics
+from secretjax.errors import UserError, suggestion
+from secretjax.mm.words import PAGEBLOCK_PAGES, Event
+from secretjax.study import costs, runs, statistics
+from secretjax.study.costs import Bound
+from secretjax.study.params import Arm
+from secretjax.study.statistics import Difference, Estimate
+
+Get = Callable[[str], np.ndarray]
+PER_MIB = 256
+PER_GIB = PAGEBLOCK_PAGES * PAGEBLOCK_PAGES
+
+
+@dataclass(frozen=True)
+class Words:
+    """A metric for people. better: "lower", "higher" or None."""
+
+    label: str
+    unit: str
+    better: str | None
+
+
+def ratio(part: np.ndarray, whole: np.ndarray) -> np.ndarray:
+    """part / whole, 0 where there is no whole."""
+    return np.divide(part, whole, out=np.zeros_like(part), where=whole != 0)
+
+
+def asked(get: Get) -> np.ndarray:
+    """Pages of secret memory that users asked for, granted or not."""
+    return get("granted") + get("refused_mmap") + get("refused_fault")
+
+
+def memory(get: Get) -> np.ndarray:
+    """Pages that the direct map covers, present or not."""
+    return get("dm_4k_pages") + PAGEBLOCK_PAGES * get("dm_2m_entries") + PER_GIB * get("dm_1g_entries")
+
+
+def huge_now(get: Get) -> np.ndarray:
+    """Share of the huge pages asked for since the step before; NaN where none was."""
+    ok, tried = (np.diff(get(m), axis=1, prepend=0) for m in ("huge_ok", "huge_tried"))
+    return np.divide(100 * ok, tried, out=np.full_like(ok, np.nan), where=tried > 0)
+
+
+# Read off the measured ones, state by state: {metric: (words, formula)}
+DERIVED: dict[str, tuple[Words, Callable[[Get], np.ndarray]]] = {
+    "refused_mmap_share": (
+        Words("refused at mmap", "% of pages asked for", "lower"),
+        lambda get: 100 * ratio(get("refused_mmap"), asked(get)),
+    ),
+    "refused_fault_share": (
+        Words("refused at the fault", "% of pages asked for", "lower"),
+        lambda get: 100 * ratio(get("refused_fault"), asked(get)),
+    ),
+    "fallback_share": (
+        Words("single pages instead of the pool's", "% of pages granted", "lower"),
+        lambda get: 100 * ratio(get("fallback_pages"), get("granted")),
+    ),
+    "dm_4k_share": (
+        Words("direct map in 4 KiB entries", "% of memory", "lower"),
+        lambda get: 100 * ratio(get("dm_4k_pages"), memory(get)),
+    ),
+    "splits_per_block": (
+        Words("splits for each 2 MiB of secret memory", "entries", "lower"),
+        lambda get: PAGEBLOCK_PAGES * ratio(get("dm_2m_split"), get("granted")),
+    ),
+    "packing": (
+        Words("pageblocks with secret pages", "times the least possible", "lower"),
+        lambda get: get("secret_scatter") / 1000,
+    ),
+    "secret_mib": (
+        Words("secret memory held", "MiB", "higher"),
+        lambda get: get("secret_pages") / PER_MIB,
+    ),
+    "stranded_mib": (
+        Words("stranded in pools", "MiB", "lower"),
+        lambda get: get("stranded_pages") / PER_MIB,
+    ),
+    "huge_now": (Words("huge pages others got", "% of those asked for", "higher"), huge_now),
+    "huge_share": (
+        Words("huge pages others got, in all", "% of those asked for", "higher"),
+        lambda get: 100 * ratio(get("huge_ok"), get("huge_tried")),
+    ),
+    "cost_per_page": (
+        Words("cost of all counted work", "us per secret page granted", "lower"),
+        lambda get: ratio(get("cost_ns"), get("granted")) / 1000,
+    ),
+    "exposure_us": (
+        Words("exposure through a temporary mapping", "page-us x CPUs", "lower"),
+        lambda get: get("exposure_page_ns") / 1000,
+    ),
+    "exposure_direct_map_us": (
+        Words("exposure if put into the direct map", "page-us x CPUs", "lower"),
+        lambda get: get("exposure_direct_map_page_ns") / 1000,
+    ),
+}
+
+
+def words(metric: str) -> Words:
+    """What a metric is called; `UserError` if there is none of this name."""
+    if metric in DERIVED:
+        return DERIVED[metric][0]
+    if metric in costs.METRICS:
+        return Words(*costs.METRICS[metric], "lower")
+    known = metrics.table()
+    if metric not in known:
+        found = suggestion(metric, {**known, **DERIVED, **costs.METRICS})
+        raise UserError(f"no metric named '{metric}': {found}")
+    return Words(known[metric].label, known[metric].unit, known[metric].better)
+
+
+class Measured:
+    """What a run measured: arrays [states, steps], and estimates over the states."""
+
+    def __init__(self, run: runs.Run):
+        self.run, self.params = run, run.params
+        self.arms = list(run.params.arms)
+        samples = run.samples()
+        self._steps: dict[str, list[str]] = {}
+        self._starts: dict[str, np.ndarray] = {}
+        self._values: dict[tuple[str, str, str], np.ndarray] = {}
+        self._estimates: dict[tuple[Any, ...], Estimate] = {}
+        for demand, rows in samples.groupby("demand", sort=False):
+            self._steps[demand] = list(dict.fromkeys(rows["step"]))
+            first = rows.iloc[: self.params.states * len(self._steps[demand])]
+            self._starts[demand] = first["start"].to_numpy(str)[:: len(self._steps[demand])]
+        numbers = samples["value"].to_numpy(np.float64)
+        for key, rows in samples.groupby(["demand", "arm", "metric"], sort=False).indices.items():
+            # Rows lie by state, then step: see `Run.samples`.
+            shape = self.params.states, len(self._steps[key[0]])
+            self._values[key] = numbers[rows].reshape(shape)
+
+    def demand_steps(self, demand: str) -> list[str]:
+        """Measuring points in the order of time; none if the study has no such demand."""
+        return self._steps.get(demand, [])
+
+    def peak(self, demand: str) -> str:
+        """The last measuring point before everything is given back."""
+        return self._steps[demand][-2]
+
+    def starts(self, demand: str) -> np.ndarray:
+        """Name of each state's start state."""
+        return self._starts[demand]
+
+    def array(self, demand: str, arm: Arm, metric: str, bound: Bound = "best") -> np.ndarray:
+        """float64 [states, steps]; `bound` is of the cost table and matters to costs only."""
+        key = demand, arm.name, metric
+        if key in self._values:
+            return self._values[key]
+        if metric in DERIVED:
+            return DERIVED[metric][1](lambda name: self.array(demand, arm, name, bound))
+        if metric in costs.METRICS:
+            return self._cost(demand, arm, metric, bound)
+        words(metric)
+        raise UserError(f"{self.run.folder}: has no metric '{metric}'; run the study again")
+
+    def _cost(self, demand: str, arm: Arm, metric: str, bound: Bound) -> np.ndarray:
+        table, cpus = self.run.costs(), self.params.cpus
+        if metric != "cost_ns":
+            copied = self.array(demand, arm, "secret_copied")
+            how = "direct_map" if "direct_map" in metric else "temporary"
+            return costs.exposure(copied, table, cpus, bound, how)
+        free = costs.weights(table, cpus, bound) == 0
+        shape = self.params.states, len(self._steps[demand])
+        counts = np.stack(
+            [
+                np.zeros(shape) if free[event] else self.array(demand, arm, event.name.lower())
+                for event in Event
+            ],
+            axis=-1,
+        )
+        return costs.total(counts, table, cpus, bound)
+
+    def at(
+        self, demand: str, step: str, arm: Arm, metric: str, bound: Bound = "best"
+    ) -> np.ndarray:
+        """One number a state."""
+        return self.array(demand, arm, metric, bound)[:, self._steps[demand].index(step)]
+
+    def estimate(
+        self, demand: str, step: str, arm: Arm, metric: str, bound: Bound = "best"
+    ) -> Estimate:
+        """Mean over the states with its interval; NaN where the metric says nothing."""
+        key = demand, step, arm.name, metric, bound
+        if key not in self._estimates:
+            values = self.at(demand, step, arm, metric, bound)
+            if np.isnan(values).any():
+                self._estimates[key] = Estimate(np.nan, np.nan, np.nan, len(values))
+            else:
+                self._estimates[key] = statistics.interval(values, self.starts(demand))
+        return self._estimates[key]
+
+    def difference(self, demand: str, step: str, arm: Arm, other: Arm, metric: str) -> Difference:
+        """`arm` minus `other`, state by state."""
+        pair = (self.at(demand, step, one, metric) for one in (arm, other))
+        return statistics.paired(*pair, self.starts(demand))
+
+    def rests_on(self, demand: str) -> str:
+        """What a figure of this demand rests on, for its caption."""
+        starts = len(set(self.starts(demand)))
+        return (
+            f"Run {self.run.run_id}: {self.params.states} memory states from {starts} captured "
+            "start states; means with 95 % bootstrap intervals over the states, "
+            "resampled within each start state."
+        )

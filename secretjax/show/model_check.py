@@ -1,0 +1,153 @@
+"""What notebook 10 says about the comparison with a captured kernel, from its numbers."""
+
+import pandas as pd
+from IPython.display import HTML, Markdown
+
+from secretjax.show.answer import plain
+from secretjax.show.notebook import Study, table
+from secretjax.study.kernel import TOLERANCE
+
+SCENARIOS = {
+    "a": "secret memory grows page by page, memory fragmented",
+    "b": "the same, memory fresh",
+    "c": "hugetlb: reservation, overcommit, fork, pool size",
+    "d": "a CMA area is emptied under load, with and without pinned pages",
+    "e": "others take huge pages until none is left",
+    "p1": "a pool of pageblocks from the buddy",
+    "p2": "a pool of pageblocks from a CMA area",
+}
+MIB = 256  # pages
+NONE = Markdown("*This study was run without the comparison with the kernel.*")
+
+
+def machine(study: Study) -> Markdown:
+    """The captured machines."""
+    both = pd.concat([study.replays, study.predictions])
+    mine = both[both["modelled"].astype(bool)]
+    if not len(mine):
+        return NONE
+    kernels = ", ".join(sorted(set(study.replays["kernel"])))
+    low, high = -(-mine["pages"].min() // MIB), -(-mine["pages"].max() // MIB)
+    size = " to ".join(plain(int(pages)) for pages in sorted({low, high}))
+    cpus = ", ".join(str(n) for n in sorted(set(mine["cpus"])))
+    return Markdown(
+        f"Captured kernels: Linux {kernels}. CPUs: {cpus}; zones of {size} MiB. "
+        f"{study.replays['case'].nunique()} recorded streams and "
+        f"{study.predictions['case'].nunique()} cases to predict; those of the fallback "
+        f"{', '.join(sorted(set(mine['fallback'])))} are modelled."
+    )
+
+
+def replay_table(study: Study) -> HTML | Markdown:
+    """Every compared stream: pfns and lists equal to the kernel's, and the paths it takes."""
+    if not len(study.replays):
+        return NONE
+    mine = study.replays[study.replays["modelled"].astype(bool)]
+    words = {
+        "case": "stream",
+        "requests": "allocations",
+        "same_pfn": "same pfn",
+        "snapshots": "snapshots",
+        "lists": "lists",
+        "lists_equal": "equal in order",
+        "frees": "frees",
+        "claims": "claims",
+        "steals": "steals",
+    }
+    return table(mine[list(words)].rename(columns=words))
+
+
+def replay_covers(study: Study) -> Markdown:
+    """Which paths the recorded streams take, and which they never do."""
+    if not len(study.replays):
+        return NONE
+    mine = study.replays[study.replays["modelled"].astype(bool)]
+    paths = {
+        "allocations": "requests",
+        "frees": "frees",
+        "pageblocks claimed by another type": "claims",
+        "claims that moved the free parts of a used pageblock": "claims_by_moving",
+        "blocks stolen from a foreign list": "steals",
+    }
+    found = {words: int(mine[column].sum()) for words, column in paths.items()}
+    taken = "; ".join(f"{words}: {plain(n)}" for words, n in found.items() if n)
+    never = [words for words, n in found.items() if not n]
+    covered = f"The streams cover: {taken}."
+    if not never:
+        return Markdown(covered)
+    return Markdown(
+        f"{covered} **No recorded stream has: {'; '.join(never)}.** That is checked on random "
+        "streams only, against an independent allocator in plain Python."
+    )
+
+
+def not_modelled(study: Study) -> Markdown:
+    """Cases of kernels that the model cannot follow yet, by name."""
+    told = []
+    for words, rows in (("streams", study.replays), ("cases", study.predictions)):
+        out = rows[~rows["modelled"].astype(bool)] if len(rows) else rows
+        if len(out):
+            names = ", ".join(f"`{name}`" for name in dict.fromkeys(out["case"]))
+            why = ", ".join(sorted(set(out["fallback"])))
+            which = f"{out['case'].nunique()} {words} of kernels that fall back as {why}"
+            told.append(f"**Not compared:** {which}: {names}.")
+    return Markdown("\n\n".join(told) or "All were compared.")
+
+
+def by_scenario(study: Study) -> HTML | Markdown:
+    """Figures inside their tolerance, by what was done to the kernel."""
+    if not len(study.predictions):
+        return NONE
+    judged = study.predictions[study.predictions["agrees"].notna()]
+    rows = []
+    for name, part in judged.groupby("scenario", sort=False):
+        good, lacks = part["agrees"].astype(bool), part["lacks"].dropna()
+        rows.append({
+            "": name, "what is done": SCENARIOS[name], "cases": part["case"].nunique(),
+            "figures": len(part), "within": int(good.sum()), "share": f"{good.mean():.0%}",
+            "the rest lacks": ", ".join(dict.fromkeys(lacks)) or "-",
+        })  # fmt: skip
+    return table(pd.DataFrame(rows))
+
+
+def by_step(study: Study) -> HTML | Markdown:
+    """Growth of secret memory page by page: figures inside their tolerance, metric by step."""
+    rows = study.predictions
+    rows = rows[rows["agrees"].notna() & rows["scenario"].isin(["a", "b"])] if len(rows) else rows
+    if not len(rows):
+        return NONE
+    good = rows.assign(agrees=rows["agrees"].astype(bool))
+    counts = good.groupby(["metric", "step"], sort=False)["agrees"].agg(["sum", "size"])
+    told = counts.apply(lambda n: f"{n['sum']} of {n['size']}", axis=1).unstack("step")
+    return table(told.rename_axis(columns=None).reset_index())
+
+
+def tolerances(study: Study) -> Markdown:
+    """The rule by which a figure agrees."""
+    if not len(study.predictions):
+        return NONE
+    used = [metric for metric in TOLERANCE if metric in set(study.predictions["metric"])]
+    exact = [f"`{m}`" for m in used if not any(TOLERANCE[m])]
+    loose = [f"`{m}` {tolerance(*TOLERANCE[m])}" for m in used if any(TOLERANCE[m])]
+    return Markdown(
+        "A figure agrees when the mean over the states is this near to the kernel's value: "
+        f"{', '.join(loose)}; exactly equal: {', '.join(exact) or 'none'}. It also agrees when the "
+        "kernel lies in the model's interval and that is not wide. Other metrics are not judged."
+    )
+
+
+def tolerance(absolute: float, relative: float) -> str:
+    """A pair of bounds in words; the larger counts."""
+    words = [plain(absolute)] if absolute else []
+    words += [f"{relative:.0%}"] if relative else []
+    return " or ".join(words)
+
+
+def misses(study: Study) -> HTML | Markdown:
+    """Every figure outside its tolerance, with what the model lacks there."""
+    if not len(study.predictions):
+        return NONE
+    judged = study.predictions[study.predictions["agrees"].notna()]
+    missed = judged[~judged["agrees"].astype(bool)]
+    columns = ["case", "step", "metric", "kernel", "mean", "low", "high", "lacks"]
+    return table(missed[columns].round(1))

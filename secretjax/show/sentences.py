@@ -1,0 +1,104 @@
+"""Numbers in words: no number in a notebook is typed by hand, and each is kept under a name."""
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+from secretjax.errors import UserError
+from secretjax.show.measured import Measured, words
+from secretjax.study.params import Arm
+from secretjax.study.statistics import Difference, Estimate
+
+Numbers = dict[str, dict[str, Any]]
+
+
+def digits(value: float) -> int:
+    """Decimals that a number of this size is given with."""
+    size = abs(value)
+    return 0 if size >= 100 or value == int(value) else 1 if size >= 10 else 2
+
+
+def short(value: float, decimals: int | None = None) -> str:
+    """1234567 -> 1,234,567; 12.345 -> 12.3; 0.004 -> <0.01; a plain minus sign."""
+    if math.isnan(value):
+        return "-"
+    decimals = digits(value) if decimals is None else decimals
+    text = f"{value:,.{decimals}f}"
+    if value and float(text.replace(",", "")) == 0:
+        return f"{'<' if value > 0 else '>-'}{10**-decimals:g}"
+    return text
+
+
+def span(e: Estimate) -> str:
+    """A mean and its interval; the mean alone when the states do not differ."""
+    decimals = digits(e.mean)
+    if e.low == e.high:
+        return short(e.mean)
+    decimals = max(decimals, 1 if abs(e.mean) < 100 else 0)
+    return f"{short(e.mean, decimals)} [{short(e.low, decimals)}, {short(e.high, decimals)}]"
+
+
+def named(e: Estimate, unit: str, label: str) -> dict[str, Any]:
+    """An estimate as it stands in a file of named numbers."""
+    ends = {"value": e.mean, "low": e.low, "high": e.high}
+    found: dict[str, Any] = {key: float(f"{number:.6g}") for key, number in ends.items()}
+    found |= {"states": e.states, "unit": unit, "label": label}
+    if isinstance(e, Difference):
+        found |= {"verdict": e.verdict, "share_lower": e.share_lower, "share_higher": e.share_higher}
+    return found
+
+
+def code(names: Sequence[str]) -> str:
+    """`a`, `b` and `c`."""
+    ticked = [f"`{name}`" for name in names]
+    return ticked[0] if len(ticked) == 1 else f"{', '.join(ticked[:-1])} and {ticked[-1]}"
+
+
+def when(step: str) -> str:
+    """grow_30 -> at 30 %."""
+    number = step.rpartition("_")[2]
+    return f"at {number} %" if number.isdigit() else f"at `{step}`"
+
+
+def state_of(study: Measured, demand: str, metric: str) -> tuple[str, Numbers]:
+    """One metric at the peak of a demand: every arm, from the lowest to the highest mean."""
+    step, said = study.peak(demand), words(metric)
+    numbers: Numbers = {}
+    groups: dict[str, list[str]] = {}
+    found = {arm.name: study.estimate(demand, step, arm, metric) for arm in study.arms}
+    for name, e in sorted(found.items(), key=lambda item: item[1].mean):
+        groups.setdefault(span(e), []).append(name)
+        numbers[f"{demand}.{step}.{name}.{metric}"] = named(
+            e, said.unit, f"{name}, {step}: {said.label}"
+        )
+    told = "; ".join(f"{value} for {code(names)}" for value, names in groups.items())
+    return f"**{said.label}**, {said.unit}, {when(step)}: {told}.", numbers
+
+
+def compared(
+    study: Measured, demand: str, arm: Arm, other: Arm, metric: str
+) -> tuple[str, Numbers]:
+    """A paired difference at the peak, in a sentence."""
+    step, said = study.peak(demand), words(metric)
+    d = study.difference(demand, step, arm, other, metric)
+    name = f"{demand}.{step}.{arm.name}-minus-{other.name}.{metric}"
+    label = f"{arm.name} minus {other.name}, {step}: {said.label}"
+    numbers = {name: named(d, said.unit, label)}
+    what = f"**{said.label}** ({said.unit})"
+    if d.verdict == "equal":
+        return f"{what}: the same in every one of {d.states} states.", numbers
+    share = d.share_lower if d.mean < 0 else d.share_higher
+    sign = "+" if d.mean > 0 else ""
+    told = f"{what}: {sign}{span(d)}, {'lower' if d.mean < 0 else 'higher'} in {short(100 * share)} %"
+    if d.verdict == "undetermined":
+        return f"{told} of {d.states} states: **undetermined**, the interval holds zero.", numbers
+    good = "" if not said.better else ", better" if d.verdict == said.better else ", worse"
+    return f"{told} of {d.states} states{good}.", numbers
+
+
+def arm_of(study: Measured, name: str) -> Arm | None:
+    """The study's arm of this name, if it has it; `UserError` if no arm could be called so."""
+    found = next((arm for arm in study.arms if arm.name == name), None)
+    if found is None and not name:
+        raise UserError("an arm is called by its name, as pmd_pool+reservation")
+    return found

@@ -1,0 +1,180 @@
+"""A run folder with made-up numbers of the right shape and kind, for figures and notebooks.
+
+The numbers are drawn from a fixed seed; nothing is simulated. `EIGHTH` is a proposal that the
+package does not have.
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+
+from secretjax import metrics
+from secretjax.study import headline, kernel, params, runs, tables
+from secretjax.study.costs import load
+from secretjax.study.params import Arm, Params
+
+ROOT = Path(__file__).parents[1]
+REAL = (
+    "keep_mapped", "per_page", "pmd_pool", "pmd_pool+reservation",
+    "cma_pool", "cma_pool+reservation", "migratable",
+)  # fmt: skip
+PAGES = 1 << 17
+TEXT = """
+name: fake
+question: Does every figure hold what it is given?
+seed: 3
+starts: [a_512_s1, a_512_s3_frag2, b_512_s1]
+states: {states}
+ageing_events: 0
+arms: [{arms}]
+baseline: keep_mapped
+demands: [{{kind: growth}}, {{kind: small_files, files: 1024}}]
+cpus: 8
+costs: costs/x86_64.yaml
+kernel_states: {kernel_states}
+"""
+
+
+@dataclass(frozen=True)
+class Eighth:
+    """A proposal that nobody made. Not modelled: anything."""
+
+    name = "eighth"
+    label = "made-up eighth"
+    source = "nobody"
+    slot = 7
+    pool = False
+    moves = True
+
+
+def rises(rng: np.random.Generator, states: int, at: tuple[float, ...], noise: float) -> np.ndarray:
+    """Counts [states, len(at)] that never fall, about `at`, the states differing by `noise`."""
+    own = rng.normal(1, noise, (states, 1))
+    return np.maximum.accumulate(np.clip(np.round(np.array(at) * own), 0, None), 1).astype(np.int64)
+
+
+def values(arm: Arm, steps: tuple[str, ...], states: int, seed: int) -> dict[str, np.ndarray]:
+    """Every metric [states, steps] of an arm."""
+    rng = np.random.default_rng(seed)
+    pool, reserved = "pool" in arm.proposal, arm.admission != "none"
+    apart = arm.proposal in ("per_page", "migratable", "eighth")
+    share = np.linspace(0, 0.3, len(steps) - 1)
+    want = np.append(share, share[-1]) * PAGES
+    zero = np.zeros((states, len(steps)), np.int64)
+    found = dict.fromkeys(metrics.table(), zero)
+    refused = np.clip(want - 0.22 * PAGES, 0, None) if pool else 0 * want
+    refused = np.minimum(rises(rng, states, tuple(refused), 0.2), want.astype(np.int64))
+    granted = want.astype(np.int64) - refused
+    curve = (0.0, *np.linspace(60, 220, len(steps) - 2), 220.0)
+    splits = rises(rng, states, tuple(c * (apart + 0.3 * (pool and not reserved)) for c in curve), 0.1)
+    here = granted.copy()
+    here[:, -1] = 0
+    tried = np.append(np.arange(len(steps) - 1) * 8, (len(steps) - 2) * 8) + zero
+    found |= {
+        "granted": granted,
+        "refused": refused,
+        "refused_mmap": refused if reserved else zero,
+        "refused_fault": zero if reserved else refused,
+        "dm_2m_split": splits,
+        "split_2m": splits,
+        "table_pages": splits,
+        "dm_4k_pages": 1536 + 512 * splits,
+        "dm_2m_entries": 253 - np.minimum(splits, 250),
+        "secret_pages": here,
+        "secret_blocks": here // 400,
+        "secret_scatter": np.where(here > 0, 1000 + 900 * apart, 0) + zero,
+        "free_2m": 90 - rises(rng, states, tuple(40 * w / PAGES * (1 + pool) for w in want), 0.2),
+        "unmovable_pageblocks": 50 + splits // 4,
+        "polluted_blocks": 10 + splits // 3,
+        "huge_tried": tried,
+        "huge_ok": tried - rises(rng, states, tuple(tried[0] * (0.1 + 0.3 * pool)), 0.2),
+        "stranded_pages": np.where(here > 0, 300 * pool, 0) + zero,
+        "fallback_pages": granted // 5 if pool and not reserved else zero,
+        "migrated": rises(rng, states, tuple(want / 4 * ("cma" in arm.proposal or apart)), 0.1),
+        "flush": granted * apart + granted // 512,
+        "secret_copied": rises(rng, states, tuple(want / 50), 0.2) if arm.proposal in ("migratable", "eighth") else zero,
+        "zeroed": granted,
+        "allocated": granted,
+    }  # fmt: skip
+    return {name: np.asarray(array, np.int64) for name, array in found.items()}
+
+
+def demand_steps(kind: str) -> tuple[str, ...]:
+    """Measuring points of a demand."""
+    grown = ("grow_5", "grow_10", "grow_20", "grow_30")
+    opened = ("files_25", "files_50", "files_75", "files_100")
+    return ("start", *(grown if kind == "growth" else opened), "released")
+
+
+def samples(study: Params) -> pa.Table:
+    """All points in one table."""
+    parts = []
+    for number, (arm, demand) in enumerate(study.points()):
+        steps = demand_steps(demand.kind)
+        names = {"arm": arm.name, "proposal": arm.proposal, "admission": arm.admission}
+        start = tuple(study.starts[i % len(study.starts)] for i in range(study.states))
+        numbers = values(arm, steps, study.states, number)
+        parts.append(tables.samples(names | {"demand": demand.name}, start, steps, numbers))
+    return pa.concat_tables(parts)
+
+
+def compared() -> tuple[pd.DataFrame, pd.DataFrame]:
+    """A replay and a predict frame: most agree, one case is not modelled."""
+    sizes = {"pages": PAGES, "cpus": 1, "modelled": True, "fallback": "K612y"}
+    replay = [
+        dict.fromkeys(kernel.REPLAY, 0) | sizes | {
+            "case": name, "kernel": "6.12", "requests": 1000 * n, "same_pfn": 1000 * n - (n == 3),
+            "snapshots": 4, "lists": 70, "lists_equal": 70 - (n == 3), "frees": 900, "claims": n,
+        }
+        for n, name in enumerate(("f_anon_s1", "f_file_s1", "f_steal_s1"), 1)
+    ]  # fmt: skip
+    older = {"modelled": False, "fallback": "K511"}
+    replay.append(replay[0] | older | {"case": "f_anon_s1_k61", "kernel": "6.1", "same_pfn": 0})
+    rng = np.random.default_rng(5)
+    predict = []
+    blank = dict.fromkeys(kernel.PREDICT) | sizes | {"kernel_version": "6.12", "states": 8}
+    for case in ("a_512_s1", "a_1024_s7", "b_512_s1", "p1a_512_s1"):
+        for metric, scale in (("dm_2m_split", 10.0), ("free_2m", 40.0), ("unmovable_pageblocks", 70.0)):
+            for step in (5, 10, 20, 30):
+                truth = round(scale + step * rng.uniform(1, 3))
+                mean = truth + (60.0 if step == 30 and case[0] == "a" else 0.5)
+                agrees = abs(mean - truth) < 5
+                predict.append(
+                    blank | {
+                        "case": case, "scenario": kernel.scenario(case), "step": f"secret_{step}",
+                        "metric": metric, "kernel": float(truth), "mean": mean, "low": mean - 3,
+                        "high": mean + 3, "inside": agrees, "agrees": agrees,
+                        "lacks": None if agrees else "kswapd",
+                    }
+                )  # fmt: skip
+    predict.append(blank | older | {"case": "a_512_s1_k61", "scenario": "a", "states": 0})
+    frame = pd.DataFrame(predict, columns=list(kernel.PREDICT))
+    for key in ("inside", "agrees"):
+        frame[key] = frame[key].astype("boolean")
+    return pd.DataFrame(replay, columns=list(kernel.REPLAY)), frame
+
+
+def make(
+    folder: Path, arms: tuple[str, ...] = REAL, *, states: int = 24, with_kernel: bool = True
+) -> tuple[Path, Path]:
+    """(params file, run folder) of a study of these arms, as if it had been run."""
+    file = folder / "fake.yaml"
+    count = 8 if with_kernel else 0
+    text = TEXT.format(arms=", ".join(arms), states=states, kernel_states=count)
+    file.parent.mkdir(parents=True, exist_ok=True)
+    file.write_text(text)
+    study = params.load(file)
+    run = folder / "results" / study.name / "0123456789ab"
+    run.mkdir(parents=True)
+    runs.write_json(run / "params.json", study.resolve())
+    table = samples(study)
+    costs = load(study.costs_file())
+    runs.write_json(run / "numbers.json", headline.numbers(study, table.to_pandas(), costs))
+    if with_kernel:
+        for frame, name in zip(compared(), runs.KERNEL_FILES, strict=True):
+            tables.write(tables.from_frame(frame), run / name)
+    tables.write(table, run / "samples.parquet")
+    return file, run
