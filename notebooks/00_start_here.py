@@ -16,13 +16,14 @@
 # %% [markdown]
 # # Start here
 #
-# How should Linux back memory that is removed from the kernel's direct map? In February 2021 the
-# thread about `memfd_secret` (linux-kselftest, Mike Rapoport, Michal Hocko, James Bottomley, David
-# Hildenbrand) had several answers and no numbers. This suite runs each answer on the same memory
-# states, taken from a real kernel, and compares them state by state.
+# How should Linux back memory that is removed from the kernel's direct map? The thread about
+# `memfd_secret` in January and February 2021 (linux-mm, linux-kselftest and other lists: Mike
+# Rapoport, Michal Hocko, David Hildenbrand, James Bottomley) had several answers and few numbers.
+# This suite runs each answer on the same memory states, taken from a real kernel, and compares
+# them state by state.
 #
-# Read on in this order: **10** does the model match the kernel; **20** what removing pages does to
-# the direct map; **30** reservation, CMA and migration side by side.
+# Read on in this order: **10** does the model match the kernel; **20** what removing pages does
+# to the direct map; **30** reservation, CMA and migration side by side.
 
 # %% tags=["parameters"]
 params_file = "params/default.yaml"  # the study
@@ -35,48 +36,77 @@ study = nb.open(params_file, results_dir)
 study.describe()
 
 # %% [markdown]
+# ## The answer at a glance
+#
+# Every arm on every criterion when secret memory is at its peak. An arm is a proposal, alone or
+# behind an admission rule. The number stands beside its dot; the arrow under each panel says
+# which way is better.
+
+# %%
+study.figure("answer")
+
+# %% [markdown]
+# No arm is best everywhere, and none of this is worth more than the model: notebook 10 comes
+# before it.
+#
 # ## The proposals
 #
-# One file each in `secretjax/proposals`; what a proposal does not model yet stands beside it.
+# How secret pages are obtained, kept and given back: one file each in `secretjax/proposals`. What
+# a proposal does not model yet stands beside it.
 
 # %%
 study.plugins("proposals")
 
 # %% [markdown]
-# ## Admission
+# ## The admission rules
 #
-# Who may have secret memory, and how much, is an axis of its own: each rule wraps any pool.
+# Who may have secret memory, and how much, is an axis of its own: a rule wraps any pool.
 
 # %%
 study.plugins("admissions")
 
 # %% [markdown]
 # ## The demands
+#
+# What users ask for. Every arm faces the same requests in the same states.
 
 # %%
 study.plugins("workloads")
 
 # %% [markdown]
-# ## The answer at a glance
-
-# %%
-study.figure("answer")
-
-# %% [markdown]
-# ## How it works, in five lines
+# ## How it works
 #
-# 1. A **start state** is one zone of a captured machine: free lists in list order, pageblock types, page classes, direct map.
-# 2. The **model** hands out the pfns that Linux 6.12 would (notebook 10 shows the comparison); integers only, any batch gives the same bits.
-# 3. Each **state** ages the start state by background work of its own, then faces the demand; every proposal faces the same states and requests.
-# 4. **Events are counted**, and costs in ns applied afterwards from a table with sources.
-# 5. Differences are **paired**, with 95 % intervals over the states.
+# 1. A **start state** is one zone of a captured machine: free lists in list order, pageblock
+#    types, page classes, direct map.
+# 2. The **model** hands out the page frames that Linux 6.12 would. Integers only: a seed gives
+#    the same bits in any batch.
+# 3. Each **state** ages its start state by background work of its own, then faces the demand.
+# 4. **Events are counted**; costs in ns are applied afterwards, from a table in which every line
+#    has a source.
+# 5. Differences are **paired**, state by state, with 95 % bootstrap intervals over the states. An
+#    interval that holds zero is called undetermined.
+#
+# ## How to read the notebooks
+#
+# Each begins with a claim as it was made in the thread, then the experiment, the figure, the
+# answer in sentences that are made from the numbers, and what could make it wrong. Every quoted
+# number is in the run folder by name: `numbers.json` and `figures/numbers/`.
 #
 # ## Your own question
 #
-# Copy `params/default.yaml`, change it, and run `secretjax run params/mine.yaml`; a misspelt key is an
-# error with a suggestion. Open these notebooks with `secretjax lab`.
+# Copy `params/default.yaml`, change it, and give `secretjax run params/mine.yaml`; a misspelt key
+# is an error with a suggestion. All notebooks are run on it. To look around by hand, `secretjax
+# lab` opens them, with `params_file` in the second cell set to your file.
 #
 # ## Threats
 #
-# Until per-CPU lists, kswapd and compaction are in the model, results hold until memory gets tight:
-# notebook 10 shows where that is. One zone, one CPU, no 1 GiB entries in the captures.
+# - Per-CPU lists, kswapd and compaction are not in the model yet: results hold until memory gets
+#   tight. Notebook 10 shows where that is.
+# - One zone, one CPU, x86-64 with 4 KiB pages, no 1 GiB entries in the captured direct maps.
+# - A cost in ns is somebody else's measurement, or an assumption that says so.
+#
+# ## Sources
+#
+# The thread: '[PATCH v16 07/11] secretmem: use PMD-size pages to amortize direct map
+# fragmentation', Mike Rapoport, 21 January 2021, and the answers to it; each proposal names its
+# own in the table above.

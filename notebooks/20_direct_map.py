@@ -16,13 +16,14 @@
 # %% [markdown]
 # # What does removing pages do to the direct map?
 #
-# Said in the thread: fragmenting the direct map is not a major problem, and page by page would be fine, but
-# that cannot be proved (Mike Rapoport, January 2021); one file a page shatters everything (Peter
-# Zijlstra); fine if it is opt-in (David Hildenbrand).
+# The claims:
 #
-# **Experiment.** Secret memory grows to a share of memory in files touched in order, then goes. A page
-# removed on its own splits the 2 MiB entry around it, each split takes a page-table page, and entries are
-# never put together again. A whole pageblock leaves in one call, without a split.
+# - "The direct map fragmentation is not a major problem", page by page would do, but "we cannot
+#   prove negative" (Mike Rapoport, 2 February 2021).
+# - Not a concern "as long as the feature has to be explicitly enabled" (David Hildenbrand, the
+#   same day).
+# - A pool for each file does not help: single pages in many files "shatter the directmap into 4k"
+#   (Peter Zijlstra, 29 September 2020). Notebook 30 has that demand.
 
 # %% tags=["parameters"]
 params_file = "params/default.yaml"  # the study
@@ -34,6 +35,16 @@ from secretjax.show import notebook as nb
 study = nb.open(params_file, results_dir)
 study.describe()
 
+# %% [markdown]
+# **Experiment.** Secret memory grows in files that are touched in order, while others go on
+# working, and then goes. A page that is removed on its own splits the 2 MiB entry around it; each
+# split takes a page-table page; entries are never put together again, as in Linux before 6.15. A
+# whole pageblock leaves in one call, without a split.
+#
+# **What would change our mind.** If splits were as many as secret pages, page by page would be
+# out of the question; if they were as few as the pageblocks that the secret pages need, no pool
+# would be needed.
+
 # %%
 study.checks()
 
@@ -41,28 +52,54 @@ study.checks()
 study.figure("direct_map")
 
 # %% [markdown]
-# The third panel is the packing: pageblocks that hold secret pages over the least possible number. One
-# means that the allocator, which groups by migratetype, has already packed as well as a pool would.
+# *Splits per 2 MiB of secret memory*: one means that every split was needed, since secret pages
+# fill the block; the worst possible is one for each page. *Packing*: pageblocks that hold secret
+# pages over the least possible number; one is as tight as a pool.
 
 # %%
-study.answers("growth", "dm_2m_split", "dm_4k_pages", "secret_scatter", "table_pages")
+study.answers(
+    "growth", "dm_2m_split", "splits_per_block", "packing", "dm_4k_share", "table_pages", "flush"
+)
+
+# %% [markdown]
+# ## Is a pool needed?
+#
+# Page by page against the pool, state by state.
+
+# %%
+study.compare("growth", "per_page", "pmd_pool", "dm_2m_split", "packing", "flush")
 
 # %% [markdown]
 # ## How much do the states differ?
 #
-# Each dot is one memory state; colours are the captured states that they were aged from. What a proposal
-# does depends more on the state of memory than on chance.
+# A mean over states from different machines may describe none of them. Each dot below is one
+# state.
 
 # %%
 study.figure("split_distribution")
 
 # %% [markdown]
+# What page by page does depends more on the memory it starts from than on chance: on fresh memory
+# the allocator packs by itself, since it groups pages by migratetype; in fragmented memory it
+# fills the holes of existing unmovable pageblocks first, and when no whole block is left it takes
+# single pages everywhere.
+#
 # ## Threats
 #
-# At 20 % and more of a fragmented machine the model splits more than the kernel (notebook 10): without
-# compaction it runs out of whole blocks earlier. Up to 10 %, and on fresh memory, it is the kernel's.
+# - When memory gets tight the model splits more than the kernel: without compaction it runs out
+#   of whole blocks earlier (notebook 10, the last steps of the fragmented captures).
+# - A split is counted, not what it does to a TLB: no cost of running with small entries is in the
+#   table.
+# - No 1 GiB entries in the captured direct maps, so their splits are not exercised.
 #
 # ## Sources
 #
-# mm/secretmem.c; arch/x86/mm/pat/set_memory.c; mm/page_alloc.c. Thread: 'mm: introduce memfd_secret
-# system call', linux-kselftest, January and February 2021.
+# - Mike Rapoport, Re: [PATCH v16 07/11] secretmem: use PMD-size pages to amortize direct map
+#   fragmentation, linux-mm and linux-kselftest, 2 February 2021,
+#   `20210202124857.GN242749@kernel.org`
+# - David Hildenbrand, same subject, 2 February 2021,
+#   `6653288a-dd02-f9de-ef6a-e8d567d71d53@redhat.com`
+# - Peter Zijlstra, Re: [PATCH v6 5/6] mm: secretmem: use PMD-size pages to amortize direct map
+#   fragmentation, linux-kselftest, 29 September 2020,
+#   `20200929141216.GO2628@hirez.programming.kicks-ass.net`
+# - mm/secretmem.c, mm/page_alloc.c and arch/x86/mm/pat/set_memory.c of Linux 6.12

@@ -22,6 +22,7 @@ REAL = (
     "cma_pool", "cma_pool+reservation", "migratable",
 )  # fmt: skip
 PAGES = 1 << 17
+SHOWN = (("dm_2m_split", 10.0), ("free_2m", 40.0), ("unmovable_pageblocks", 70.0))
 TEXT = """
 name: fake
 question: Does every figure hold what it is given?
@@ -69,7 +70,9 @@ def values(arm: Arm, steps: tuple[str, ...], states: int, seed: int) -> dict[str
     refused = np.minimum(rises(rng, states, tuple(refused), 0.2), want.astype(np.int64))
     granted = want.astype(np.int64) - refused
     curve = (0.0, *np.linspace(60, 220, len(steps) - 2), 220.0)
-    splits = rises(rng, states, tuple(c * (apart + 0.3 * (pool and not reserved)) for c in curve), 0.1)
+    torn = apart + 0.3 * (pool and not reserved)
+    splits = rises(rng, states, tuple(c * torn for c in curve), 0.1)
+    moved = rises(rng, states, tuple(want / 50), 0.2)
     here = granted.copy()
     here[:, -1] = 0
     tried = np.append(np.arange(len(steps) - 1) * 8, (len(steps) - 2) * 8) + zero
@@ -95,7 +98,7 @@ def values(arm: Arm, steps: tuple[str, ...], states: int, seed: int) -> dict[str
         "fallback_pages": granted // 5 if pool and not reserved else zero,
         "migrated": rises(rng, states, tuple(want / 4 * ("cma" in arm.proposal or apart)), 0.1),
         "flush": granted * apart + granted // 512,
-        "secret_copied": rises(rng, states, tuple(want / 50), 0.2) if arm.proposal in ("migratable", "eighth") else zero,
+        "secret_copied": moved if arm.proposal in ("migratable", "eighth") else zero,
         "zeroed": granted,
         "allocated": granted,
     }  # fmt: skip
@@ -137,7 +140,7 @@ def compared() -> tuple[pd.DataFrame, pd.DataFrame]:
     predict = []
     blank = dict.fromkeys(kernel.PREDICT) | sizes | {"kernel_version": "6.12", "states": 8}
     for case in ("a_512_s1", "a_1024_s7", "b_512_s1", "p1a_512_s1"):
-        for metric, scale in (("dm_2m_split", 10.0), ("free_2m", 40.0), ("unmovable_pageblocks", 70.0)):
+        for metric, scale in SHOWN:
             for step in (5, 10, 20, 30):
                 truth = round(scale + step * rng.uniform(1, 3))
                 mean = truth + (60.0 if step == 30 and case[0] == "a" else 0.5)

@@ -22,7 +22,7 @@ def act(now: Registers, command: Command, view, choice, pages: int, conditions: 
     leaves = buddy.walk(plan, view, now)
     buddy.cut(plan, view, choice, now)
     relinked = view.kind == Phase.RELINK
-    at_tail = relinked | (put & (view.ahead == 1))
+    at_tail = plan.known(relinked | (put & (view.ahead == 1)))
     buddy.insert(plan, put | relinked | (view.kind == Phase.SPLIT), view, at_tail)
     directmap.unmap(plan, view, command, now)
     directmap.remap(plan, view, command)

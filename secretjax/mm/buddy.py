@@ -94,7 +94,7 @@ def allocate(plan: Plan, view, choice, now):
     """__rmqueue: one attempt; a claim that fails is tried again further down in the next step."""
     here = view.kind == Op.ALLOC
     whole = choice.order >= PAGEBLOCK_ORDER
-    claim = here & (choice.how == CLAIM)
+    claim = plan.known(here & (choice.how == CLAIM))
     small = claim & ~whole
     refused(plan, here & (choice.how == REFUSE), now)
 

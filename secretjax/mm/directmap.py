@@ -40,7 +40,7 @@ def unmap(plan: Plan, view, command, now) -> None:
     plan.fault(do & ~in_use, Fault.BAD_HANDLE)
     plan.cell(0, do & in_use, view.p, 0, view.near0 | Use.UNMAPPED)
     plan.write(splits & ~wait, "block", view.block_at, view.block | SPLIT)
-    plan.tick(do, jnp.where(splits, int(Tick.UNMAPPED_SPLIT), int(Tick.UNMAPPED)))
+    plan.tick(do, jnp.where(plan.known(splits), int(Tick.UNMAPPED_SPLIT), int(Tick.UNMAPPED)))
     plan.set(do, table=0, phase=int(Phase.FETCH))
     plan.set(do & moved, sub=int(Sub.SOURCE), target=-1)
     plan.finish(do & ~moved)

@@ -28,9 +28,9 @@ class Words:
     better: str | None
 
 
-def ratio(part: np.ndarray, whole: np.ndarray) -> np.ndarray:
-    """part / whole, 0 where there is no whole."""
-    return np.divide(part, whole, out=np.zeros_like(part), where=whole != 0)
+def ratio(part: np.ndarray, whole: np.ndarray, nothing: float = 0.0) -> np.ndarray:
+    """part / whole, `nothing` where there is no whole."""
+    return np.divide(part, whole, out=np.full_like(part, nothing), where=whole != 0)
 
 
 def asked(get: Get) -> np.ndarray:
@@ -40,13 +40,14 @@ def asked(get: Get) -> np.ndarray:
 
 def memory(get: Get) -> np.ndarray:
     """Pages that the direct map covers, present or not."""
-    return get("dm_4k_pages") + PAGEBLOCK_PAGES * get("dm_2m_entries") + PER_GIB * get("dm_1g_entries")
+    large = PAGEBLOCK_PAGES * get("dm_2m_entries") + PER_GIB * get("dm_1g_entries")
+    return get("dm_4k_pages") + large
 
 
 def huge_now(get: Get) -> np.ndarray:
     """Share of the huge pages asked for since the step before; NaN where none was."""
     ok, tried = (np.diff(get(m), axis=1, prepend=0) for m in ("huge_ok", "huge_tried"))
-    return np.divide(100 * ok, tried, out=np.full_like(ok, np.nan), where=tried > 0)
+    return 100 * ratio(ok, tried, np.nan)
 
 
 # Read off the measured ones, state by state: {metric: (words, formula)}
@@ -69,11 +70,11 @@ DERIVED: dict[str, tuple[Words, Callable[[Get], np.ndarray]]] = {
     ),
     "splits_per_block": (
         Words("splits for each 2 MiB of secret memory", "entries", "lower"),
-        lambda get: PAGEBLOCK_PAGES * ratio(get("dm_2m_split"), get("granted")),
+        lambda get: PAGEBLOCK_PAGES * ratio(get("dm_2m_split"), get("granted"), np.nan),
     ),
     "packing": (
         Words("pageblocks with secret pages", "times the least possible", "lower"),
-        lambda get: get("secret_scatter") / 1000,
+        lambda get: ratio(get("secret_scatter"), 1000.0 * (get("secret_blocks") > 0), np.nan),
     ),
     "secret_mib": (
         Words("secret memory held", "MiB", "higher"),
@@ -90,7 +91,7 @@ DERIVED: dict[str, tuple[Words, Callable[[Get], np.ndarray]]] = {
     ),
     "cost_per_page": (
         Words("cost of all counted work", "us per secret page granted", "lower"),
-        lambda get: ratio(get("cost_ns"), get("granted")) / 1000,
+        lambda get: ratio(get("cost_ns"), get("granted"), np.nan) / 1000,
     ),
     "exposure_us": (
         Words("exposure through a temporary mapping", "page-us x CPUs", "lower"),
@@ -187,20 +188,25 @@ class Measured:
     def estimate(
         self, demand: str, step: str, arm: Arm, metric: str, bound: Bound = "best"
     ) -> Estimate:
-        """Mean over the states with its interval; NaN where the metric says nothing."""
+        """Mean over the states for which the metric says something, with its interval."""
         key = demand, step, arm.name, metric, bound
         if key not in self._estimates:
             values = self.at(demand, step, arm, metric, bound)
-            if np.isnan(values).any():
-                self._estimates[key] = Estimate(np.nan, np.nan, np.nan, len(values))
-            else:
-                self._estimates[key] = statistics.interval(values, self.starts(demand))
+            said = ~np.isnan(values)
+            self._estimates[key] = (
+                statistics.interval(values[said], self.starts(demand)[said])
+                if said.any()
+                else Estimate(np.nan, np.nan, np.nan, 0)
+            )
         return self._estimates[key]
 
     def difference(self, demand: str, step: str, arm: Arm, other: Arm, metric: str) -> Difference:
-        """`arm` minus `other`, state by state."""
-        pair = (self.at(demand, step, one, metric) for one in (arm, other))
-        return statistics.paired(*pair, self.starts(demand))
+        """`arm` minus `other`, state by state, over the states for which both say something."""
+        pair = [self.at(demand, step, one, metric) for one in (arm, other)]
+        said = ~np.isnan(pair[0] + pair[1])
+        if not said.any():
+            return Difference(np.nan, np.nan, np.nan, 0, np.nan, 0.0, 0.0, "undetermined")
+        return statistics.paired(pair[0][said], pair[1][said], self.starts(demand)[said])
 
     def rests_on(self, demand: str) -> str:
         """What a figure of this demand rests on, for its caption."""

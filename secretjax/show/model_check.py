@@ -22,10 +22,10 @@ NONE = Markdown("*This study was run without the comparison with the kernel.*")
 
 def machine(study: Study) -> Markdown:
     """The captured machines."""
+    if not len(study.replays) or not len(study.predictions):
+        return NONE
     both = pd.concat([study.replays, study.predictions])
     mine = both[both["modelled"].astype(bool)]
-    if not len(mine):
-        return NONE
     kernels = ", ".join(sorted(set(study.replays["kernel"])))
     low, high = -(-mine["pages"].min() // MIB), -(-mine["pages"].max() // MIB)
     size = " to ".join(plain(int(pages)) for pages in sorted({low, high}))
@@ -83,6 +83,8 @@ def replay_covers(study: Study) -> Markdown:
 
 def not_modelled(study: Study) -> Markdown:
     """Cases of kernels that the model cannot follow yet, by name."""
+    if not len(study.replays) and not len(study.predictions):
+        return NONE
     told = []
     for words, rows in (("streams", study.replays), ("cases", study.predictions)):
         out = rows[~rows["modelled"].astype(bool)] if len(rows) else rows
@@ -136,7 +138,7 @@ def tolerances(study: Study) -> Markdown:
     )
 
 
-def tolerance(absolute: float, relative: float) -> str:
+def tolerance(absolute: float | int, relative: float | int) -> str:
     """A pair of bounds in words; the larger counts."""
     words = [plain(absolute)] if absolute else []
     words += [f"{relative:.0%}"] if relative else []

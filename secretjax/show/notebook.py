@@ -54,9 +54,9 @@ class Study(Measured):
         return Markdown(
             f"**{' '.join(p.question.split())}**\n\n"
             f"{len(self.arms)} arms face the demands {demands} in {p.states} memory states each. "
-            f"The states come from {len(p.starts)} captured ones ({sentences.code(p.starts)}), each "
-            f"aged by {plain(p.ageing_events)} background events of its own. Differences are taken "
-            f"to `{p.baseline}`, state by state; seed {p.seed}; run `{self.run.run_id}`."
+            f"The states come from {len(p.starts)} captured ones ({sentences.code(p.starts)}), "
+            f"each aged by {plain(p.ageing_events)} background events of its own. Differences are "
+            f"taken to `{p.baseline}`, state by state; seed {p.seed}; run `{self.run.run_id}`."
         )
 
     def checks(self) -> Markdown:

@@ -44,7 +44,11 @@ def named(e: Estimate, unit: str, label: str) -> dict[str, Any]:
     found: dict[str, Any] = {key: float(f"{number:.6g}") for key, number in ends.items()}
     found |= {"states": e.states, "unit": unit, "label": label}
     if isinstance(e, Difference):
-        found |= {"verdict": e.verdict, "share_lower": e.share_lower, "share_higher": e.share_higher}
+        found |= {
+            "verdict": e.verdict,
+            "share_lower": e.share_lower,
+            "share_higher": e.share_higher,
+        }
     return found
 
 
@@ -89,7 +93,9 @@ def compared(
         return f"{what}: the same in every one of {d.states} states.", numbers
     share = d.share_lower if d.mean < 0 else d.share_higher
     sign = "+" if d.mean > 0 else ""
-    told = f"{what}: {sign}{span(d)}, {'lower' if d.mean < 0 else 'higher'} in {short(100 * share)} %"
+    told = (
+        f"{what}: {sign}{span(d)}, {'lower' if d.mean < 0 else 'higher'} in {short(100 * share)} %"
+    )
     if d.verdict == "undetermined":
         return f"{told} of {d.states} states: **undetermined**, the interval holds zero.", numbers
     good = "" if not said.better else ", better" if d.verdict == said.better else ", worse"

@@ -25,7 +25,8 @@ from secretjax.study.params import Arm
 
 # By the slot of a proposal.
 COLOURS = (
-    "#6b6b6b", "#d55e00", "#b8860b", "#0072b2", "#009e73", "#56b4e9", "#cc79a7", "#5d3a9b", "#8c510a",
+    "#6b6b6b", "#d55e00", "#b8860b", "#0072b2", "#009e73",
+    "#56b4e9", "#cc79a7", "#5d3a9b", "#8c510a",
 )  # fmt: skip
 MARKERS = ("o", "s", "P", "^", "D", "v", "X", "*", "<")
 # By the slot of an admission.
@@ -40,7 +41,8 @@ def apply() -> None:
     sns.set_theme(context="notebook", style="whitegrid", font_scale=0.85)
     plt.rcParams.update({
         "svg.hashsalt": "secretjax", "svg.fonttype": "path", "font.family": "DejaVu Sans",
-        "figure.facecolor": WHITE, "savefig.facecolor": WHITE, "figure.dpi": 100, "savefig.dpi": 140,
+        "figure.facecolor": WHITE, "savefig.facecolor": WHITE, "figure.dpi": 100,
+        "savefig.dpi": 140,
         "axes.titleweight": "bold", "axes.titlesize": "medium", "axes.titlelocation": "left",
         "axes.spines.top": False, "axes.spines.right": False, "axes.edgecolor": "#999999",
         "axes.labelcolor": INK, "text.color": INK, "xtick.color": INK, "ytick.color": INK,

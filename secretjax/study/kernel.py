@@ -159,7 +159,7 @@ def predict_rows(path: Path, states: int, seed: int) -> list[dict]:
     return rows
 
 
-def agrees(metric: str, kernel: float, model: np.ndarray) -> bool | None:
+def agrees(metric: str, kernel: float | int, model: np.ndarray) -> bool | None:
     """Within the tolerance, or inside a range that is not too wide; None: no tolerance is set."""
     if metric not in TOLERANCE:
         return None

@@ -14,7 +14,10 @@ from secretjax.show.sentences import short
 from secretjax.study.params import Arm
 from secretjax.study.statistics import Estimate
 
-BETTER = {"lower": "\N{BLACK LEFT-POINTING TRIANGLE} better", "higher": "better \N{BLACK RIGHT-POINTING TRIANGLE}"}
+BETTER = {
+    "lower": "\N{BLACK LEFT-POINTING TRIANGLE} better",
+    "higher": "better \N{BLACK RIGHT-POINTING TRIANGLE}",
+}
 
 
 def dots(
@@ -47,6 +50,10 @@ def dots(
 
 
 def _dot(axis: Axes, row: int, e: Estimate, look: dict, *, signed: bool) -> None:
+    if np.isnan(e.mean):
+        axis.annotate("no value", (0, row), xytext=(7, 0), textcoords="offset points", va="center",
+                      fontsize=8, color=style.QUIET)  # fmt: skip
+        return
     axis.plot([e.low, e.high], [row, row], color=look["color"], lw=3, alpha=0.45)
     axis.plot(e.mean, row, ms=6, mew=1.4, **style.dot(look))
     text = ("+" if signed and e.mean > 0 else "") + short(e.mean)

@@ -11,7 +11,7 @@ from matplotlib.ticker import EngFormatter
 from secretjax.show import style
 from secretjax.show.measured import Measured, words
 
-OFF = 1.18  # where "released" stands, in units of the last growing step
+OFF = 1.22  # where "released" stands, in units of the last growing step
 
 
 def position(step: str) -> float | None:
@@ -21,7 +21,12 @@ def position(step: str) -> float | None:
 
 
 def panels(
-    study: Measured, demand: str, metrics: Sequence[tuple[str, str]], xlabel: str, *, columns: int = 3
+    study: Measured,
+    demand: str,
+    metrics: Sequence[tuple[str, str]],
+    xlabel: str,
+    *,
+    columns: int = 3,
 ) -> Figure | None:
     """(metric, title) each. None if the study has no such demand."""
     steps = study.demand_steps(demand)
@@ -53,7 +58,7 @@ def draw_lines(study: Measured, axis: Axes, demand: str, metric: str) -> None:
     looks = style.looks(study.arms)
     for number, arm in enumerate(study.arms):
         # Set apart a little, so that arms of equal value can all be seen.
-        aside = (number - (len(study.arms) - 1) / 2) * 0.011 * top
+        aside = (number - (len(study.arms) - 1) / 2) * 0.008 * top
         ends = []
         for names, places in ((growing, [position(s) for s in growing]), (after, [OFF * top])):
             found = [study.estimate(demand, s, arm, metric) for s in names]
@@ -77,7 +82,7 @@ def draw_lines(study: Measured, axis: Axes, demand: str, metric: str) -> None:
     if after and not np.isnan(study.array(demand, study.arms[0], metric)[:, -1]).any():
         ticks, labels = [*ticks, OFF * top], [*labels, after[-1]]
     axis.set_xticks(ticks, labels)
-    axis.set_xlim(-0.05 * top, (OFF + 0.1) * top)
+    axis.set_xlim(-0.05 * top, (OFF + 0.12) * top)
     axis.set_ylim(bottom=min(0.0, axis.get_ylim()[0]))
     if axis.get_ylim()[1] >= 1e4:
         axis.yaxis.set_major_formatter(EngFormatter(sep=""))

@@ -23,7 +23,10 @@ def draw(study):
         return None
     peak = study.peak(demand)
     figure = dots(
-        study.arms, CRITERIA, lambda arm, metric: study.estimate(demand, peak, arm, metric), columns=4
+        study.arms,
+        CRITERIA,
+        lambda arm, metric: study.estimate(demand, peak, arm, metric),
+        columns=4,
     )
     style.caption(figure, f"Few large files, {when(peak)} of memory. {study.rests_on(demand)}")
     return figure

@@ -1,6 +1,8 @@
 """What a secret page costs, all counted work included, under both ends of the cost table."""
 
 import matplotlib.pyplot as plt
+import numpy as np
+from matplotlib.ticker import LogLocator, NullFormatter
 
 from secretjax.show import style
 from secretjax.show.measured import words
@@ -24,7 +26,7 @@ def draw(study):
             best, low, high = (
                 study.estimate(demand, peak, arm, METRIC, b).mean for b in ("best", "low", "high")
             )
-            if not best:
+            if np.isnan(best):
                 axis.annotate("nothing granted", (0.03, row), va="center", fontsize=8,
                               xycoords=("axes fraction", "data"), color=style.QUIET)  # fmt: skip
                 continue
@@ -35,8 +37,13 @@ def draw(study):
                 ha="center", fontsize=8,
             )  # fmt: skip
         axis.set_xscale("log")
+        axis.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+        axis.xaxis.set_major_formatter("{x:g}")
+        axis.xaxis.set_minor_formatter(NullFormatter())
         axis.set(title=f"{demand}, {when(peak)}", xlabel=words(METRIC).unit)
-        axis.set_yticks(range(len(study.arms)), [style.label(arm) for arm in study.arms], fontsize=9)
+        axis.set_yticks(
+            range(len(study.arms)), [style.label(arm) for arm in study.arms], fontsize=9
+        )
         axis.set_ylim(len(study.arms) - 0.4, -0.7)
         axis.grid(axis="y", visible=False)
     style.caption(

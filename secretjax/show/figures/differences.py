@@ -31,8 +31,8 @@ def draw(study):
     )
     style.caption(
         figure,
-        f"Arm minus '{style.label(base)}', state by state, {when(peak)} of memory; an interval over "
-        f"the line is undetermined. {study.rests_on(demand)}",
+        f"Arm minus '{style.label(base)}', state by state, {when(peak)} of memory; an interval "
+        f"over the line is undetermined. {study.rests_on(demand)}",
     )
     return figure
 

@@ -24,7 +24,8 @@ def draw(study):
     looks = style.looks(study.arms)
     for place, (arm, metric, _) in enumerate(rows):
         best, low, high = (
-            study.estimate(demand, peak, arm, metric, bound).mean for bound in ("best", "low", "high")
+            study.estimate(demand, peak, arm, metric, bound).mean
+            for bound in ("best", "low", "high")
         )
         axis.plot([low, high], [place, place], lw=6, alpha=0.3, color=looks[arm.name]["color"])
         axis.plot(best, place, ms=7, mew=1.4, **style.dot(looks[arm.name]))
@@ -32,7 +33,8 @@ def draw(study):
             f"{short(best)}  ({short(low)} to {short(high)})", (max(high, best), place),
             xytext=(10, 0), textcoords="offset points", va="center", fontsize=8.5,
         )  # fmt: skip
-    names = [f"{style.label(arm)}:\n{protocol}" for arm, _, protocol in rows]
+    several = len(arms) > 1
+    names = [f"{style.label(a)}:\n{told}" if several else told for a, _, told in rows]
     axis.set_yticks(range(len(rows)), names, fontsize=9)
     axis.set_ylim(len(rows) - 0.4, -0.6)
     axis.set_xscale("symlog", linthresh=1.0)

@@ -15,7 +15,8 @@ def draw(study):
     """Splits, huge pages left and unmovable pageblocks as secret memory grows."""
     style.apply()
     rows = study.predictions
-    rows = rows[rows["scenario"].isin(["a", "b"]) & rows["metric"].isin(PANELS)]
+    if len(rows):
+        rows = rows[rows["scenario"].isin(["a", "b"]) & rows["metric"].isin(PANELS)]
     if not len(rows):
         return None
     keys = list(dict.fromkeys(zip(rows["case"], rows["step"], strict=True)))

@@ -40,11 +40,13 @@ def draw(study):
             axis.plot([place - 0.38, place + 0.38], [mean, mean], color=style.INK, lw=1.6)
         axis.set_title(style.label(arm), fontsize=9.5)
         axis.set_xticks(range(len(starts)), starts, rotation=35, ha="right", fontsize=8)
-        axis.set(ylabel="2 MiB entries split", ylim=(0, None), xlim=(-0.6, len(starts) - 0.4))
+        axis.set(ylabel="2 MiB entries split", xlim=(-0.6, len(starts) - 0.4))
         axis.grid(axis="x", visible=False)
+    top = axes.flat[0].get_ylim()[1]
+    axes.flat[0].set_ylim(-0.03 * top, top)
     style.caption(
         figure,
-        f"Each dot is one memory state {when(peak)} of memory, each bar the mean of the states aged "
+        f"Each dot is one memory state {when(peak)} of memory, each bar the mean of those aged "
         f"from one captured state. Arms that split nothing are left out. Run {study.run.run_id}: "
         f"{study.params.states} states.",
     )

@@ -1,0 +1,112 @@
+"""The comparison with the captured kernel: its rows, its verdicts, and what is said of them."""
+
+from pathlib import Path
+from types import SimpleNamespace
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from secretjax.show import model_check, notebook
+from secretjax.show.figures import kernel_predict, kernel_replay
+from secretjax.study import kernel, tables
+
+FOLDER = Path(__file__).parents[2] / "params" / "kernel"
+CHOSEN = ("f_thp_s1", "f_pt_s1*", "e_512_frag1_s1", "b_512_s1*")
+SAID = [
+    getattr(model_check, name)
+    for name in (
+        "machine", "replay_table", "replay_covers", "not_modelled", "by_scenario", "by_step",
+        "tolerances", "misses",
+    )
+]  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def compared():
+    seen = []
+    frames = kernel.compare(FOLDER, 2, 1, CHOSEN, progress=lambda done, of: seen.append((done, of)))
+    assert seen == [(k, 6) for k in range(1, 7)]
+    return frames
+
+
+class Compared(notebook.Study):
+    """A study of which only the comparison is there."""
+
+    def __init__(self, replays: pd.DataFrame, predictions: pd.DataFrame):
+        self.__dict__ |= {"replays": replays, "predictions": predictions}
+        self.run = SimpleNamespace(run_id="test")
+
+
+@pytest.fixture(scope="module")
+def study(compared):
+    return Compared(*compared)
+
+
+def test_every_stream_is_counted_and_equal(compared):
+    replays = compared[0].set_index("case")
+    assert list(replays.index) == ["f_pt_s1", "f_pt_s1_k61", "f_thp_s1"]
+    mine = replays[replays["modelled"]]
+    assert (mine["same_pfn"] == mine["requests"]).all() and (mine["requests"] > 5000).all()
+    assert (mine["lists_equal"] == mine["lists"]).all() and (mine["lists"] > 50).all()
+    assert mine.loc["f_pt_s1", "claims"] == 4
+
+
+def test_what_is_not_modelled_has_a_row_that_says_so(compared):
+    replays, predictions = compared
+    for frame, case in ((replays, "f_pt_s1_k61"), (predictions, "b_512_s1_k61")):
+        row = frame[frame["case"] == case]
+        assert len(row) == 1
+        assert not row["modelled"].item() and row["fallback"].item() == "K511"
+    assert predictions.loc[predictions["case"] == "b_512_s1_k61", "agrees"].isna().all()
+
+
+def test_figures_are_judged_and_misses_have_a_reason(compared):
+    rows = compared[1]
+    mine = rows[rows["modelled"]]
+    assert set(mine["scenario"]) == {"b", "e"}
+    assert (mine["low"] <= mine["mean"]).all() and (mine["mean"] <= mine["high"]).all()
+    missed = mine["agrees"].eq(False).fillna(False).astype(bool)
+    assert missed.any()
+    assert (mine["lacks"].notna() == missed).all()
+    inside = (mine["low"] <= mine["kernel"]) & (mine["kernel"] <= mine["high"])
+    assert (mine["inside"].astype(bool) == inside).all()
+
+
+def test_frames_survive_their_file(compared, tmp_path):
+    tables.write(tables.from_frame(compared[1]), tmp_path / "p.parquet")
+    back = tables.read(tmp_path / "p.parquet").to_pandas()
+    assert back["agrees"].isna().sum() == compared[1]["agrees"].isna().sum() > 0
+
+
+@pytest.mark.parametrize(
+    ("metric", "truth", "model", "verdict"),
+    [
+        ("dm_2m_split", 10, [13, 13], True),
+        ("dm_2m_split", 10, [14, 14], False),
+        ("dm_2m_split", 100, [110, 110], True),
+        ("dm_2m_split", 100, [70, 130, 130], True),  # not near on the mean, but in the range
+        ("dm_2m_split", 100, [10, 300, 300], False),  # in a range that is too wide to say much
+        ("total", 5, [5, 5], True),
+        ("total", 5, [5, 6], False),
+        ("free_pages", 5, [5, 5], None),
+    ],
+)
+def test_the_rule_of_agreement(metric, truth, model, verdict):
+    assert kernel.agrees(metric, truth, np.array(model, float)) is verdict
+
+
+@pytest.mark.parametrize("say", SAID, ids=lambda f: f.__name__)
+def test_everything_can_be_said_with_and_without_a_comparison(say, study):
+    empty = Compared(pd.DataFrame(), pd.DataFrame())
+    assert say(empty) is model_check.NONE
+    text = say(study).data
+    assert text and "nan" not in text.lower()
+
+
+@pytest.mark.parametrize("figure", [kernel_replay, kernel_predict], ids=lambda f: f.__name__)
+def test_figures_are_drawn_or_there_is_nothing_to_draw(figure, study):
+    empty = Compared(pd.DataFrame(), pd.DataFrame())
+    assert figure.FIGURE(empty) is None
+    drawn = figure.FIGURE(study)
+    assert drawn.axes and drawn.axes[0].has_data()
