@@ -18,8 +18,8 @@
 #
 # The claims:
 #
-# - "The direct map fragmentation is not a major problem", page by page would do, but "we cannot
-#   prove negative" (Mike Rapoport, 2 February 2021).
+# - "[...] the direct map fragmentation is not a major problem", page by page would do, but "we
+#   cannot prove negative" (Mike Rapoport, 2 February 2021).
 # - Not a concern "as long as the feature has to be explicitly enabled" (David Hildenbrand, the
 #   same day).
 # - A pool for each file does not help: single pages in many files "shatter the directmap into 4k"

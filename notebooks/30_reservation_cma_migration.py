@@ -20,16 +20,16 @@
 # fragmentation':
 #
 # 1. A shared pool without reservation can be drained by one task, and then a page fault fails; a
-#    reservation "would fail at the mmap time [...] not during the #PF time" (Michal Hocko, 26 and
-#    28 January 2021).
+#    reservation "would fail at the mmap time when the reservation fails. Not during the #PF time"
+#    (Michal Hocko, 26 and 28 January 2021).
 # 2. PMD_ORDER allocations "with a fallback to order 0 will do the job" (Mike Rapoport, 2 February
 #    2021).
 # 3. Without CMA "it's possible to drain high order free blocks"; CMA limits secret memory to its
-#    area, with a "somewhat higher probability for high-order allocation to succeed" (the same
+#    area, with a "somewhat higher probability for high order allocation to succeed" (the same
 #    mail).
-# 4. "We would also need some kind of reservation mechanism in either scenario (CMA vs. no CMA)",
-#    or secret pages that can be migrated: "map source, copy, unmap destination", perhaps through
-#    a mapping "somewhere else" (David Hildenbrand, 2 February 2021).
+# 4. "[...] we would also need some kind of reservation mechanism in either scenario (CMA vs. no
+#    CMA)", or secret pages that can be migrated: "Map source, copy, unmap destination", perhaps
+#    through a mapping "somewhere else" (David Hildenbrand, 2 February 2021).
 # 5. One secret page in each of many files defeats a pool that each file has to itself (Peter
 #    Zijlstra, 25 and 29 September 2020, on v6).
 
@@ -81,17 +81,22 @@ study.figure("differences")
 # ## Claim by claim
 #
 # ### A reservation moves the failure from the fault to mmap
+#
+# Whoever is refused at mmap has no secret memory, and splits nothing either: read the first line
+# of each comparison with the others.
 
 # %%
 study.compare(
     "growth", "pmd_pool+reservation", "pmd_pool",
-    "refused_mmap_share", "refused_fault_share", "dm_2m_split", "huge_share", "stranded_mib",
+    "secret_mib", "refused_mmap_share", "refused_fault_share", "dm_2m_split", "huge_share",
+    "stranded_mib",
 )
 
 # %%
 study.compare(
     "growth", "cma_pool+reservation", "cma_pool",
-    "refused_mmap_share", "refused_fault_share", "huge_share", "migrated", "stranded_mib",
+    "secret_mib", "refused_mmap_share", "refused_fault_share", "huge_share", "migrated",
+    "stranded_mib",
 )
 
 # %% [markdown]
@@ -174,19 +179,22 @@ study.costs()
 
 # %%
 study.summary(
-    "growth", "secret_mib", "refused_mmap_share", "refused_fault_share", "dm_2m_split", "free_2m",
-    "huge_share", "stranded_mib", "migrated", "exposure_us", "cost_per_page",
+    "growth", "secret_mib", "refused_mmap_share", "refused_fault_share", "dm_2m_split",
+    "free_2m", "huge_share", "stranded_mib", "migrated", "exposure_us", "cost_per_page",
 )
 
 # %%
 study.summary(
-    "small_files", "secret_mib", "refused_mmap_share", "refused_fault_share", "dm_2m_split", "free_2m",
-    "huge_share", "stranded_mib", "migrated", "exposure_us", "cost_per_page",
+    "small_files", "secret_mib", "refused_mmap_share", "refused_fault_share", "dm_2m_split",
+    "free_2m", "huge_share", "stranded_mib", "migrated", "exposure_us", "cost_per_page",
 )
 
 # %% [markdown]
 # ## Threats
 #
+# - **The intervals speak of the chance in ageing and demand, not of other machines.** States are
+#   resampled within their captured start state; how many of the start states agree stands in each
+#   comparison.
 # - **Compaction is not modelled yet.** Others get a huge page from a free block or by emptying
 #   one pageblock, as alloc_contig_pages() does; a 2 MiB pool fails as soon as no free block is
 #   left. Pools without CMA look worse than they are. This is the assumption that most likely

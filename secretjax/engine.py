@@ -290,8 +290,8 @@ def check_faults(zones: Zone, numbers, starts, proposal, seed: int) -> None:
     state = list(numbers)[bad[0]]
     found = ", ".join(f"{bit} in {count}" for bit, count in bits.items())
     raise UserError(
-        f"proposal '{proposal.name}': {found} of {len(fault)} states, first in state {state} of "
-        f"seed {seed}, which starts from '{starts[state % len(starts)].name}': a fault of the model "
+        f"proposal '{proposal.name}': {found} of {len(fault)} states, first in state {state} "
+        f"of seed {seed}, which starts from '{starts[state % len(starts)].name}': a fault of the model "
         "or of this proposal, not of the input; please report it with these numbers"
     )
 

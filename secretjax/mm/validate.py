@@ -121,7 +121,8 @@ def _counts(heads, where, order, word, block, zone) -> list[str]:
         if len(bad):
             at = bad[0]
             wrong.append(
-                f"pageblock {at} counts {(block[at] >> shift) & COUNT} {name} pages, has {per_block[at]}"
+                f"pageblock {at} counts {(block[at] >> shift) & COUNT} {name} pages, "
+                f"has {per_block[at]}"
             )
     label = np.repeat(block & TYPE, PAGEBLOCK_PAGES)
     total = int(free[label != Migratetype.ISOLATE].sum())

@@ -9,7 +9,7 @@ GET, HIDE, DROP, SHOW, GIVE = range(5)
 
 
 def fault_command(stage: Word, ask: Ask) -> list[tuple[Flag, Command]]:
-    """secretmem_fault(): allocate, remove from the direct map; if that fails, give the page back."""
+    """secretmem_fault(): allocate, remove from the direct map; else give the page back."""
     return [
         (stage == GET, one_page(ask)),
         (stage == HIDE, command(Op.UNMAP, handle=ask.handle)),

@@ -133,7 +133,7 @@ class Pool(Proposal):
         return own, jnp.where(cannot & ~alone, int(Result.REFUSED), result), on
 
     def after_release(self, own: Own, stage: Word, answer: Word) -> tuple[Own, Word]:
-        """Pages of a private pool's block go with its first page; nothing is known of the others."""
+        """A private pool's block goes with its first page; nothing is known of the others."""
         mapped = stage == _page.GET
         known = answer >= 0
         single = mapped & known & (answer == 0)

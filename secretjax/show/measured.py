@@ -208,6 +208,14 @@ class Measured:
             return Difference(np.nan, np.nan, np.nan, 0, np.nan, 0.0, 0.0, "undetermined")
         return statistics.paired(pair[0][said], pair[1][said], self.starts(demand)[said])
 
+    def by_start(
+        self, demand: str, step: str, arm: Arm, other: Arm, metric: str
+    ) -> dict[str, float]:
+        """{start state: mean of `arm` minus `other`} over the states aged from it."""
+        change = self.at(demand, step, arm, metric) - self.at(demand, step, other, metric)
+        of, said = self.starts(demand), ~np.isnan(change)
+        return {str(s): float(change[said & (of == s)].mean()) for s in np.unique(of[said])}
+
     def rests_on(self, demand: str) -> str:
         """What a figure of this demand rests on, for its caption."""
         starts = len(set(self.starts(demand)))

@@ -4,6 +4,8 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
+
 from secretjax.errors import UserError
 from secretjax.show.measured import Measured, words
 from secretjax.study.params import Arm
@@ -15,11 +17,13 @@ Numbers = dict[str, dict[str, Any]]
 def digits(value: float) -> int:
     """Decimals that a number of this size is given with."""
     size = abs(value)
-    return 0 if size >= 100 or value == int(value) else 1 if size >= 10 else 2
+    if math.isnan(value) or size >= 100 or value == int(value):
+        return 0
+    return 1 if size >= 10 else 2
 
 
 def short(value: float, decimals: int | None = None) -> str:
-    """1234567 -> 1,234,567; 12.345 -> 12.3; 0.004 -> <0.01; a plain minus sign."""
+    """1234567 -> 1,234,567; 12.345 -> 12.3; 0.004 -> <0.01; a dash for no number."""
     if math.isnan(value):
         return "-"
     decimals = digits(value) if decimals is None else decimals
@@ -30,18 +34,23 @@ def short(value: float, decimals: int | None = None) -> str:
 
 
 def span(e: Estimate) -> str:
-    """A mean and its interval; the mean alone when the states do not differ."""
-    decimals = digits(e.mean)
+    """A mean and its interval, as exact as that is; the mean alone when no state differs."""
+    if math.isnan(e.mean):
+        return "no value"
     if e.low == e.high:
         return short(e.mean)
-    decimals = max(decimals, 1 if abs(e.mean) < 100 else 0)
+    of_interval = math.ceil(-math.log10((e.high - e.low) / 2))
+    of_mean = 3 - math.floor(math.log10(abs(e.mean))) if e.mean else 4
+    decimals = max(0, min(4, of_interval, of_mean))
     return f"{short(e.mean, decimals)} [{short(e.low, decimals)}, {short(e.high, decimals)}]"
 
 
 def named(e: Estimate, unit: str, label: str) -> dict[str, Any]:
     """An estimate as it stands in a file of named numbers."""
     ends = {"value": e.mean, "low": e.low, "high": e.high}
-    found: dict[str, Any] = {key: float(f"{number:.6g}") for key, number in ends.items()}
+    found: dict[str, Any] = {
+        key: None if math.isnan(number) else float(f"{number:.6g}") for key, number in ends.items()
+    }
     found |= {"states": e.states, "unit": unit, "label": label}
     if isinstance(e, Difference):
         found |= {
@@ -70,7 +79,7 @@ def state_of(study: Measured, demand: str, metric: str) -> tuple[str, Numbers]:
     numbers: Numbers = {}
     groups: dict[str, list[str]] = {}
     found = {arm.name: study.estimate(demand, step, arm, metric) for arm in study.arms}
-    for name, e in sorted(found.items(), key=lambda item: item[1].mean):
+    for name, e in sorted(found.items(), key=lambda item: np.nan_to_num(item[1].mean, nan=np.inf)):
         groups.setdefault(span(e), []).append(name)
         numbers[f"{demand}.{step}.{name}.{metric}"] = named(
             e, said.unit, f"{name}, {step}: {said.label}"
@@ -89,17 +98,24 @@ def compared(
     label = f"{arm.name} minus {other.name}, {step}: {said.label}"
     numbers = {name: named(d, said.unit, label)}
     what = f"**{said.label}** ({said.unit})"
+    if not d.states:
+        return f"{what}: one of the two has no value.", numbers
     if d.verdict == "equal":
         return f"{what}: the same in every one of {d.states} states.", numbers
+    side = "lower" if d.mean < 0 else "higher"
     share = d.share_lower if d.mean < 0 else d.share_higher
+    means = study.by_start(demand, step, arm, other, metric)
+    alike = sum(mean * d.mean > 0 for mean in means.values())
+    numbers[name]["start_states"] = {"of_this_sign": alike, "all": len(means)}
     sign = "+" if d.mean > 0 else ""
     told = (
-        f"{what}: {sign}{span(d)}, {'lower' if d.mean < 0 else 'higher'} in {short(100 * share)} %"
+        f"{what}: {sign}{span(d)}, {side} in {short(100 * share)} % of {d.states} states, and on "
+        f"average in {alike} of the {len(means)} captured start states"
     )
     if d.verdict == "undetermined":
-        return f"{told} of {d.states} states: **undetermined**, the interval holds zero.", numbers
-    good = "" if not said.better else ", better" if d.verdict == said.better else ", worse"
-    return f"{told} of {d.states} states{good}.", numbers
+        return f"{told}: **undetermined**, the interval holds zero.", numbers
+    good = "" if not said.better else "; better" if d.verdict == said.better else "; worse"
+    return f"{told}{good}.", numbers
 
 
 def arm_of(study: Measured, name: str) -> Arm | None:

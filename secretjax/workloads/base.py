@@ -100,7 +100,11 @@ class Churn:
     that each takes).
     """
 
-    SHARES: ClassVar = {Migratetype.MOVABLE: 0.73, Migratetype.UNMOVABLE: 0.23, Migratetype.RECLAIMABLE: 0.04}
+    SHARES: ClassVar = {
+        Migratetype.MOVABLE: 0.73,
+        Migratetype.UNMOVABLE: 0.23,
+        Migratetype.RECLAIMABLE: 0.04,
+    }
     WINDOW = 256  # pages away at a time
 
     def __init__(self, pages: "Pages", rng: np.random.Generator, first_handle: int, events: int):

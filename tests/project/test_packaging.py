@@ -14,7 +14,11 @@ from packaging.utils import canonicalize_name
 
 ROOT = Path(__file__).parents[2]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
-IMPORT_NAMES = {"pyyaml": "yaml", "sphinx-mathjax-offline": "sphinx-mathjax-offline"}
+IMPORT_NAMES = {
+    "ipython": "IPython",
+    "pyyaml": "yaml",
+    "sphinx-mathjax-offline": "sphinx-mathjax-offline",
+}
 TEXT = {".py", ".md", ".toml", ".yml", ".yaml", ".json", ".txt", ".lock", ".ipynb", ".css", ""}
 
 
