@@ -5,6 +5,7 @@ one compiled program; every state is at its own place, and its results depend on
 and on (seed, its number) only: not on the block, the batch or the number of devices.
 """
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import cache, partial
@@ -13,6 +14,7 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.sharding import Mesh, PartitionSpec
 from jaxtyping import Int32
 
 from secretjax import metrics
@@ -84,12 +86,27 @@ def stream_runner(pages: int) -> Callable:
 def _runner(one: Callable) -> Callable:
     batched = jax.vmap(one, in_axes=(0, 0, 0, None))
 
-    @partial(jax.jit, donate_argnums=(0, 1))
-    def run(zones, own, tables, steps):
+    def loop(zones, own, tables, steps):
         def body(i, carry):
             return batched(*carry, tables, i > -1)  # never false, and unknown to the compiler
 
         return jax.lax.fori_loop(0, steps, body, (zones, own))
+
+    @partial(jax.jit, donate_argnums=(0, 1))
+    def run(zones, own, tables, steps):
+        devices = math.gcd(jax.device_count(), own.pc.shape[0])
+        if devices == 1:
+            return loop(zones, own, tables, steps)
+        mesh = Mesh(np.array(jax.devices()[:devices]), ("states",))
+        own_share, all_of_it = PartitionSpec("states"), PartitionSpec()
+        shards = jax.shard_map(
+            loop,
+            mesh=mesh,
+            in_specs=(own_share, own_share, own_share, all_of_it),
+            out_specs=(own_share, own_share),
+            check_vma=False,
+        )
+        return shards(zones, own, tables, steps)
 
     return run
 
@@ -291,8 +308,8 @@ def check_faults(zones: Zone, numbers, starts, proposal, seed: int) -> None:
     found = ", ".join(f"{bit} in {count}" for bit, count in bits.items())
     raise UserError(
         f"proposal '{proposal.name}': {found} of {len(fault)} states, first in state {state} "
-        f"of seed {seed}, which starts from '{starts[state % len(starts)].name}': a fault of the model "
-        "or of this proposal, not of the input; please report it with these numbers"
+        f"of seed {seed}, which starts from '{starts[state % len(starts)].name}': a fault of the "
+        "model or of this proposal, not of the input; please report it with these numbers"
     )
 
 

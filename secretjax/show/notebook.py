@@ -103,7 +103,8 @@ class Study(Measured):
     def figure(self, name: str) -> Image | Markdown:
         """Draws a figure, saves it in the run folder as SVG and PNG, and shows it."""
         draw = pick("figure", figures.table(), name)
-        drawn = draw(self)
+        with style.steady():
+            drawn = draw(self)
         if drawn is None:
             return Markdown(f"*This study has nothing to show in `{name}`.*")
         style.save(drawn, self.run.figures_dir, name)

@@ -1,0 +1,192 @@
+"""Figures hold what they were given: the data handed to the axes, and the words around it."""
+
+import numpy as np
+import pytest
+from matplotlib.colors import to_hex
+
+from secretjax import admission, proposals
+from secretjax.show import figures, notebook, style
+from secretjax.show.figures import _panels
+from secretjax.show.measured import words
+from secretjax.show.sentences import short
+from tests import fake_run
+
+NAMES = list(figures.table())
+OF_KERNEL = [name for name in NAMES if name.startswith("kernel")]
+OF_ARMS = [name for name in NAMES if name not in OF_KERNEL]
+PANELS = {"growth": "growth", "direct_map": "growth", "small_files": "small_files"}
+
+
+@pytest.fixture(scope="module")
+def study(tmp_path_factory):
+    """A study with an eighth proposal, made up here: nothing in the figures may know the others."""
+    known = {**proposals.table(), "eighth": fake_run.Eighth}
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(proposals, "table", lambda: known)
+        arms = (*fake_run.REAL, "eighth")
+        yield notebook.open(*fake_run.make(tmp_path_factory.mktemp("run"), arms))
+
+
+@pytest.fixture(scope="module")
+def drawn(study):
+    """{name: figure}, each drawn once."""
+    made = {name: draw(study) for name, draw in figures.table().items()}
+    yield made
+    style.plt.close("all")
+
+
+def texts(figure):
+    """Every text that is in the figure."""
+    return [t.get_text() for t in figure.findobj(style.matplotlib.text.Text) if t.get_text()]
+
+
+def visible(figure):
+    return [axis for axis in figure.axes if axis.get_visible()]
+
+
+def mean(study, demand, step, arm, metric):
+    return study.at(demand, step, arm, metric).mean()
+
+
+@pytest.mark.parametrize("name", OF_ARMS)
+def test_a_proposal_that_nobody_made_is_in_every_figure(name, drawn):
+    assert any("made-up eighth" in text for text in texts(drawn[name])) or name == "exposure"
+    assert any("put into the direct map" in t for t in texts(drawn["exposure"]))
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_every_figure_says_what_it_is_and_what_it_rests_on(name, study, drawn):
+    assert len(figures.table()[name].__doc__.split()) > 4
+    if name != "kernel_replay":
+        assert any(
+            f"Run {study.run.run_id}" in text.replace("\n", " ") for text in texts(drawn[name])
+        )
+    for axis in visible(drawn[name]):
+        assert axis.get_title(loc="left") or axis.get_xlabel(), f"{name}: a panel without words"
+
+
+@pytest.mark.parametrize("name", PANELS)
+def test_panels_show_the_means_of_every_arm_at_every_step(name, study, drawn):
+    demand = PANELS[name]
+    module = pytest.importorskip(f"secretjax.show.figures.{name}")
+    steps = [s for s in study.demand_steps(demand) if s != "released"]
+    for axis, (metric, title) in zip(visible(drawn[name]), module.METRICS, strict=True):
+        assert axis.get_title(loc="left") == title
+        assert axis.get_ylabel() == words(metric).unit
+        lines = {line.get_label(): line.get_ydata() for line in axis.get_lines()}
+        for arm in study.arms:
+            want = [study.estimate(demand, s, arm, metric).mean for s in steps]
+            np.testing.assert_array_equal(lines[style.label(arm)], want)
+        want = [study.estimate(demand, "released", arm, metric).mean for arm in study.arms]
+        off = [ln.get_ydata()[0] for ln in axis.get_lines() if len(ln.get_ydata()) == 1]
+        np.testing.assert_array_equal(off, want)
+
+
+def test_panels_stand_at_the_share_of_memory():
+    assert [_panels.position(s) for s in ("start", "grow_5", "files_100", "released")] == [
+        0.0, 5.0, 100.0, None,
+    ]  # fmt: skip
+
+
+def test_the_answer_has_a_dot_and_a_number_for_each_arm_and_criterion(study, drawn):
+    from secretjax.show.figures.answer import CRITERIA
+
+    peak = study.peak("growth")
+    for axis, (metric, _) in zip(visible(drawn["answer"]), CRITERIA, strict=True):
+        dots = [line for line in axis.get_lines() if line.get_linestyle() == "None"]
+        want = [mean(study, "growth", peak, arm, metric) for arm in study.arms]
+        np.testing.assert_allclose([dot.get_xdata()[0] for dot in dots], want)
+        assert [text.get_text() for text in axis.texts] == [short(v) for v in want]
+    better = [axis.get_xlabel().splitlines()[-1] for axis in visible(drawn["answer"])]
+    assert [b.startswith("better") for b in better] == [
+        words(metric).better == "higher" for metric, _ in CRITERIA
+    ]
+
+
+def test_differences_are_paired_with_the_baseline_and_leave_it_out(study, drawn):
+    from secretjax.show.figures.differences import METRICS
+
+    peak, base = study.peak("growth"), study.params.arm("keep_mapped")
+    others = [arm for arm in study.arms if arm.name != "keep_mapped"]
+    for axis, (metric, _) in zip(visible(drawn["differences"]), METRICS, strict=True):
+        dots = [line for line in axis.get_lines() if line.get_linestyle() == "None"]
+        want = [
+            np.mean(study.at("growth", peak, a, metric) - study.at("growth", peak, base, metric))
+            for a in others
+        ]
+        np.testing.assert_allclose([dot.get_xdata()[0] for dot in dots], want, atol=1e-9)
+    names = [t.get_text() for t in drawn["differences"].axes[0].get_yticklabels()]
+    assert names == [style.label(arm) for arm in others]
+
+
+def test_intervals_are_drawn_from_end_to_end(study, drawn):
+    from secretjax.show.figures.answer import CRITERIA
+
+    column = [metric for metric, _ in CRITERIA].index("dm_2m_split")
+    arm = study.params.arm("per_page")
+    found = study.estimate("growth", study.peak("growth"), arm, "dm_2m_split")
+    assert found.low < found.mean < found.high
+    ends = [tuple(ln.get_xdata()) for ln in drawn["answer"].axes[column].get_lines()]
+    assert (found.low, found.high) in ends
+
+
+def test_the_distribution_shows_every_state(study, drawn):
+    per_page = study.at("growth", study.peak("growth"), study.params.arm("per_page"), "dm_2m_split")
+    axis = next(
+        a for a in drawn["split_distribution"].axes if a.get_title(loc="left") == "page by page"
+    )
+    offsets = axis.collections[0].get_offsets()
+    np.testing.assert_array_equal(offsets[:, 1], per_page)
+    starts = [list(study.params.starts).index(s) for s in study.starts("growth")]
+    np.testing.assert_array_equal(np.round(offsets[:, 0]), starts)
+
+
+def test_exposure_is_that_of_the_cost_table(study, drawn):
+    arm = study.params.arm("migratable")
+    copied = study.at("growth", study.peak("growth"), arm, "secret_copied").mean()
+    dots = [ln for ln in drawn["exposure"].axes[0].get_lines() if ln.get_linestyle() == "None"]
+    ns = study.run.costs().ns("copy_page", "best")
+    assert dots[0].get_xdata()[0] == pytest.approx(copied * ns / 1000)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_the_same_data_give_the_same_bytes(name, study):
+    before = np.random.get_state()[1].tolist()
+    folder, found = study.run.figures_dir, []
+    for _ in range(2):
+        study.figure(name)
+        found.append([(folder / f"{name}.{kind}").read_bytes() for kind in ("svg", "png")])
+    assert found[0] == found[1]
+    assert b"<dc:date>" not in found[0][0]
+    assert np.random.get_state()[1].tolist() == before
+
+
+def test_arms_can_be_told_apart_in_grey(study):
+    looks = style.looks(study.arms).values()
+    signs = {(look["marker"], look["markerfacecolor"] == style.WHITE) for look in looks}
+    assert len(signs) == len(study.arms)
+    slots = [p.slot for p in proposals.table().values()]
+    assert len(set(slots)) == len(slots)
+    assert len({m for m, _ in zip(style.MARKERS, style.COLOURS, strict=True)}) == len(style.COLOURS)
+    assert len({to_hex(c) for c in style.COLOURS}) == len(style.COLOURS)
+    assert len(admission.table()) <= len(style.DASHES)
+
+
+def test_arms_that_differ_in_options_only_are_told_apart(study):
+    arm = study.params.arm("pmd_pool")
+    twin = arm.model_copy(update={"name": "pmd_pool_shared"})
+    looks = style.looks([arm, twin])
+    assert looks["pmd_pool"]["linestyle"] != looks["pmd_pool_shared"]["linestyle"]
+    assert (style.label(arm), style.label(twin)) == (
+        proposals.table()["pmd_pool"].label,
+        "pmd_pool_shared",
+    )
+
+
+def test_a_figure_of_what_the_study_has_not_is_none(tmp_path):
+    file, run = fake_run.make(tmp_path, ("keep_mapped", "per_page"), states=3, with_kernel=False)
+    small = notebook.open(file, run)
+    assert figures.table()["exposure"](small) is None
+    small._steps.pop("small_files")
+    assert figures.table()["small_files"](small) is None
+    assert "nothing to show" in small.figure("kernel_splits").data

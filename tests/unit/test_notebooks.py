@@ -1,0 +1,238 @@
+"""Notebooks are thin: they call the package, and every number in them comes from the run."""
+
+import ast
+import json
+import re
+from pathlib import Path
+
+import jupytext
+import nbformat
+import numpy as np
+import pytest
+
+from secretjax import proposals
+from secretjax.errors import UserError
+from secretjax.show import notebook, sentences
+from secretjax.study import executed
+from secretjax.study.statistics import Difference, Estimate
+from tests import fake_run
+
+FOLDER = Path(__file__).parents[2] / "notebooks"
+FILES = sorted(FOLDER.glob("*.ipynb"))
+PARAMETERS = {"params_file": "params/default.yaml", "results_dir": "results"}
+LONGEST = 60  # lines of code
+
+each = pytest.mark.parametrize("file", FILES, ids=lambda f: f.stem)
+
+
+def cells(file, kind):
+    return [c for c in nbformat.read(file, as_version=4).cells if c.cell_type == kind]
+
+
+def tagged(cell):
+    return "parameters" in cell.metadata.get("tags", [])
+
+
+def code(file):
+    return "\n".join(c.source for c in cells(file, "code") if not tagged(c))
+
+
+def shown(file, params_file, results_dir):
+    """What the cells of a notebook show, executed here."""
+    names, values = {"params_file": str(params_file), "results_dir": str(results_dir)}, []
+    for cell in cells(file, "code"):
+        if tagged(cell):
+            continue
+        tree = ast.parse(cell.source)
+        last = tree.body.pop()
+        exec(compile(tree, file.name, "exec"), names)
+        assert isinstance(last, ast.Expr), f"{cell.source}: shows nothing"
+        values.append(eval(compile(ast.Expression(last.value), file.name, "eval"), names))
+    return values
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory):
+    return fake_run.make(tmp_path_factory.mktemp("run"))
+
+
+@pytest.fixture(scope="module")
+def study(run):
+    return notebook.open(*run)
+
+
+def test_the_notebooks_are_there():
+    assert [f.stem[:2] for f in FILES] == sorted(f.stem[:2] for f in FILES)
+    assert {"00", "10", "20", "30"} <= {f.stem[:2] for f in FILES}
+
+
+@each
+def test_parameters_are_these_two(file):
+    (cell,) = [c for c in cells(file, "code") if tagged(c)]
+    names: dict = {}
+    exec(cell.source, {}, names)
+    assert names == PARAMETERS
+
+
+@each
+def test_no_outputs_are_committed(file):
+    for cell in cells(file, "code"):
+        assert cell.outputs == [] and cell.execution_count is None
+
+
+@each
+def test_nothing_is_defined_looped_or_typed_by_hand(file):
+    banned = (
+        ast.FunctionDef, ast.ClassDef, ast.Lambda, ast.For, ast.While, ast.If, ast.ListComp,
+        ast.DictComp, ast.GeneratorExp, ast.JoinedStr,
+    )  # fmt: skip
+    for node in ast.walk(ast.parse(code(file))):
+        assert not isinstance(node, banned), f"line {getattr(node, 'lineno', 0)}"
+        if isinstance(node, ast.Constant):
+            assert isinstance(node.value, str), f"number {node.value}"
+        if isinstance(node, ast.ImportFrom):
+            assert node.module == "secretjax.show"
+        assert not isinstance(node, ast.Import)
+
+
+@each
+def test_no_result_is_typed_into_the_text(file):
+    for cell in cells(file, "markdown"):
+        text = cell.source.replace("95 %", "")
+        assert not re.search(r"\d\s*%|\b\d+[.,]\d+\s+(entries|pages|MiB|ns|us)\b", text), (
+            cell.source
+        )
+
+
+@each
+def test_it_is_short_and_begins_and_ends_as_the_others(file):
+    lines = [line for line in code(file).splitlines() if line.strip()]
+    assert len(lines) <= LONGEST
+    text = cells(file, "markdown")
+    assert text[0].source.startswith("# ")
+    assert any(re.search(r"(?m)^## Sources", c.source) for c in text)
+    assert any(re.search(r"(?m)^## (Threats|Not validated)", c.source) for c in text)
+
+
+@each
+def test_the_pair_says_the_same(file):
+    pair = jupytext.read(file.with_suffix(".py"))
+    ours = nbformat.read(file, as_version=4)
+    told = [(c.cell_type, c.source, c.metadata.get("tags")) for c in pair.cells]
+    assert told == [(c.cell_type, c.source, c.metadata.get("tags")) for c in ours.cells]
+
+
+@each
+def test_it_shows_a_proposal_that_nobody_made(file, tmp_path, monkeypatch):
+    known = {**proposals.table(), "eighth": fake_run.Eighth}
+    monkeypatch.setattr(proposals, "table", lambda: known)
+    made = fake_run.make(tmp_path, (*fake_run.REAL, "eighth"), states=6)
+    values = shown(file, *made)
+    told = "\n".join(v.data for v in values if isinstance(v.data, str))
+    assert all(v is not None for v in values)
+    assert "eighth" in told or file.stem[:2] in ("00", "10")
+
+
+@pytest.mark.slow
+@each
+def test_papermill_executes_it(file, run):
+    params_file, folder = run
+    executed.execute(file, params_file, folder, "key")
+    made = nbformat.read(folder / "notebooks" / file.name, as_version=4)
+    outputs = [o for c in made.cells if c.cell_type == "code" for o in c.outputs]
+    assert not [o for o in outputs if o.output_type in ("error", "stream")]
+    figures = sum("study.figure(" in c.source for c in made.cells if c.cell_type == "code")
+    assert sum("image/png" in o.data for o in outputs) == figures > 0
+    assert str(folder.parent) not in json.dumps(made)
+
+
+def numbers(study):
+    found = {}
+    for file in (study.run.figures_dir / "numbers").glob("*.json"):
+        found |= json.loads(file.read_text())
+    return found
+
+
+def test_every_arm_is_in_an_answer_and_every_number_has_a_name(study):
+    told = study.answers("growth", "dm_2m_split", "stranded_mib").data
+    kept = numbers(study)
+    for arm in study.arms:
+        for metric in ("dm_2m_split", "stranded_mib"):
+            name = f"growth.grow_30.{arm.name}.{metric}"
+            mine = study.at("growth", "grow_30", arm, metric)
+            assert kept[name]["value"] == pytest.approx(mine.mean(), rel=1e-5)
+            assert f"`{arm.name}`" in told
+            assert sentences.span(study.estimate("growth", "grow_30", arm, metric)) in told
+        assert kept[name]["states"] == study.params.states
+
+
+def test_a_comparison_is_paired_and_says_which_way(study):
+    told = study.compare("growth", "pmd_pool+reservation", "pmd_pool", "refused_fault_share").data
+    a, b = (study.params.arm(n) for n in ("pmd_pool+reservation", "pmd_pool"))
+    change = study.at("growth", "grow_30", a, "refused_fault_share") - study.at(
+        "growth", "grow_30", b, "refused_fault_share"
+    )
+    kept = numbers(study)["growth.grow_30.pmd_pool+reservation-minus-pmd_pool.refused_fault_share"]
+    assert kept["value"] == pytest.approx(change.mean(), rel=1e-5)
+    assert kept["verdict"] == "lower" and "; better" in told
+    assert f"lower in {sentences.short(100 * np.mean(change < 0))} %" in told
+    assert kept["start_states"] == {"of_this_sign": 3, "all": 3}
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ([0, 0, 0, 0, 0, 0], "the same in every one of 6 states"),
+        ([5, -5, 4, -4, 1, -2], "undetermined"),
+        ([5, 6, 7, 5, 6, 7], "worse"),
+        ([-5, -6, -7, -5, -6, -7], "better"),
+    ],
+)
+def test_a_difference_is_called_what_it_is(change, said, tmp_path):
+    study = notebook.open(*fake_run.make(tmp_path, ("keep_mapped", "per_page"), states=6))
+    base, arm = study.arms
+    values = study.array("growth", base, "dm_2m_split") + 100
+    study._values["growth", base.name, "dm_2m_split"] = values
+    study._values["growth", arm.name, "dm_2m_split"] = values + np.array(change)[:, None]
+    assert said in study.compare("growth", "per_page", "keep_mapped", "dm_2m_split").data
+
+
+def test_what_has_no_value_is_said_so(study):
+    told = study.answers("growth", "packing").data
+    assert "no value for `keep_mapped`" not in told or "nan" not in told.lower()
+    arm = study.params.arm("per_page")
+    found = study.estimate("growth", "start", arm, "packing")
+    assert np.isnan(found.mean) and found.states == 0
+    assert sentences.span(found) == "no value"
+    assert sentences.named(found, "", "")["value"] is None
+
+
+def test_an_arm_or_demand_that_is_not_in_the_study_is_named(study):
+    assert "no arm `late`" in study.compare("growth", "late", "per_page", "migrated").data
+    assert "no demand `none`" in study.answers("none", "migrated").data
+    with pytest.raises(UserError, match="did you mean 'migrated'"):
+        study.answers("growth", "migratd")
+
+
+def test_arms_that_did_not_face_the_same_demand_stop_the_notebook(tmp_path):
+    study = notebook.open(*fake_run.make(tmp_path, ("keep_mapped", "per_page"), states=4))
+    assert "Checked" in study.checks().data
+    granted = study._values["growth", "per_page", "granted"]
+    study._values["growth", "per_page", "granted"] = granted + 1
+    with pytest.raises(UserError, match="did not face the same demand"):
+        study.checks()
+
+
+@pytest.mark.parametrize(
+    ("estimate", "text"),
+    [
+        (Estimate(0.0, 0.0, 0.0, 4), "0"),
+        (Estimate(12188.3, 12185.1, 12191.4, 4), "12,188 [12,185, 12,191]"),
+        (Estimate(148.12, 148.04, 148.19, 4), "148.1 [148.0, 148.2]"),
+        (Estimate(-0.0226, -0.0241, -0.0213, 4), "-0.023 [-0.024, -0.021]"),
+        (Estimate(7.049, 6.44, 7.68, 4), "7.0 [6.4, 7.7]"),
+        (Difference(2.5, 2.5, 2.5, 4, 2.5, 0.0, 1.0, "higher"), "2.50"),
+    ],
+)
+def test_numbers_are_as_exact_as_their_intervals(estimate, text):
+    assert sentences.span(estimate) == text
