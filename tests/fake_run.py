@@ -171,7 +171,8 @@ def make(
     file.write_text(text)
     study = params.load(file)
     run = folder / "results" / study.name / "0123456789ab"
-    run.mkdir(parents=True)
+    for part in ("points", "figures", "notebooks", "log"):
+        (run / part).mkdir(parents=True)
     runs.write_json(run / "params.json", study.resolve())
     table = samples(study)
     costs = load(study.costs_file())

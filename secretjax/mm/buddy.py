@@ -80,9 +80,11 @@ def handed_out(plan: Plan, when, now, page) -> None:
     plan.set(moved & secret, sub=int(Sub.NONE), target=page, phase=int(Phase.UNMAP_1G))
 
 
-def refused(plan: Plan, when, now) -> None:
+def refused(plan: Plan, when, choice, now) -> None:
     """Nothing serves the request: data for the command, a setback for the kernel's own."""
     plan.finish(when & ((now.sub == Sub.NONE) | ((now.sub == Sub.TABLE) & (now.target < 0))), -1)
+    asked = when & (now.sub == Sub.NONE) & (choice.owner >= 0)
+    plan.write(asked, "handle", choice.owner, jnp.full_like(choice.owner, -1))
     plan.set(when, limit=NO_LIMIT, sub=int(Sub.NONE))
     plan.set(when & (now.sub == Sub.TABLE) & (now.target >= 0), sub=int(Sub.RETURN))
     failed = when & (now.sub == Sub.TARGET)
@@ -96,7 +98,7 @@ def allocate(plan: Plan, view, choice, now):
     whole = choice.order >= PAGEBLOCK_ORDER
     claim = plan.known(here & (choice.how == CLAIM))
     small = claim & ~whole
-    refused(plan, here & (choice.how == REFUSE), now)
+    refused(plan, here & (choice.how == REFUSE), choice, now)
 
     # try_to_steal_block, below pageblock size
     block = view.block
@@ -209,6 +211,8 @@ def free(plan: Plan, view, command, now):
     )
     source = now.sub == Sub.SOURCE
     plan.tick(exact, jnp.where(source, moved, int(Tick.FREED)), jnp.where(source, 1 << order, 1))
+    forget = exact & top & (command.handle >= 0) & (command.fresh == 1)
+    plan.write(forget, "handle", command.handle, jnp.full_like(p, -1))
     restore = exact & (now.sub == Sub.RETURN) & (now.sub_owner >= 0)
     plan.write(restore, "handle", now.sub_owner, now.spot)
     plan.cell(3, large, p, 0, jnp.zeros_like(p))

@@ -90,7 +90,8 @@ class Command(NamedTuple):
     owner: Word  # handle under which the answer is remembered, -1: it is not
     page: Word
     fresh: Word  # ALLOC: 1, first request of a refill: the mode that worked is forgotten.
-    # FREE, MAP: 1, a handle of which nothing is known is no fault, the answer is -1
+    # FREE, MAP: 1, a handle of which nothing is known is no fault, the answer is -1; nothing is
+    # known of it after the block was given back (a stream that gives back parts says 0)
 
 
 class Registers(NamedTuple):

@@ -6,7 +6,6 @@ from typing import Any
 
 import numpy as np
 
-from secretjax.errors import UserError
 from secretjax.show.measured import Measured, words
 from secretjax.study.params import Arm
 from secretjax.study.statistics import Difference, Estimate
@@ -119,8 +118,5 @@ def compared(
 
 
 def arm_of(study: Measured, name: str) -> Arm | None:
-    """The study's arm of this name, if it has it; `UserError` if no arm could be called so."""
-    found = next((arm for arm in study.arms if arm.name == name), None)
-    if found is None and not name:
-        raise UserError("an arm is called by its name, as pmd_pool+reservation")
-    return found
+    """The study's arm of this name, if it has it."""
+    return next((arm for arm in study.arms if arm.name == name), None)

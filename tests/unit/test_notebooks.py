@@ -198,8 +198,6 @@ def test_a_difference_is_called_what_it_is(change, said, tmp_path):
 
 
 def test_what_has_no_value_is_said_so(study):
-    told = study.answers("growth", "packing").data
-    assert "no value for `keep_mapped`" not in told or "nan" not in told.lower()
     arm = study.params.arm("per_page")
     found = study.estimate("growth", "start", arm, "packing")
     assert np.isnan(found.mean) and found.states == 0

@@ -39,7 +39,7 @@ def draw(study):
     axis.set_ylim(len(rows) - 0.4, -0.6)
     axis.set_xscale("symlog", linthresh=1.0)
     axis.set_xlim(0, max(10.0, 40 * axis.dataLim.x1))
-    axis.set_xlabel("page-us x CPUs, logarithmic")
+    axis.set(title="Secrets readable while they are moved", xlabel="page-us x CPUs, logarithmic")
     axis.grid(axis="y", visible=False)
     style.caption(
         figure,
