@@ -22,7 +22,7 @@ class PmdPool(Pool):
 
     name = "pmd_pool"
     label = "2 MiB pool"
-    source = "Mike Rapoport, linux-kselftest, 28 Jan 2021: pool of PMD_ORDER, order 0 when it fails"
+    source = "Mike Rapoport, linux-kselftest, 2 Feb 2021: PMD_ORDER, and order 0 when it fails"
     slot = 3
     pool = True
     fallback: bool = True
