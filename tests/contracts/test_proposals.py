@@ -148,9 +148,7 @@ def test_a_reservation_refuses_at_mmap_and_never_at_the_fault():
 def test_a_private_pool_strands_almost_a_pageblock_a_file():
     private = run("pmd_pool", "none", "small_files")[0].values
     shared = run("pmd_pool", "reservation", "small_files")[0].values
-    step = 1
-    assert (
-        private["stranded_pages"][:, step].min()
-        > 100 * shared["stranded_pages"][:, step].max() / 512
-    )
-    assert shared["stranded_pages"][:, step].max() < 512
+    held, idle = private["pool_pages"][:, 1], private["stranded_pages"][:, 1]
+    assert (held > 0).any(), "no state had a pageblock for the pool: this test looks at nothing"
+    assert (idle >= held * 0.99).all()
+    assert shared["stranded_pages"].max() < 512
