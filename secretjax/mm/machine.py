@@ -29,7 +29,6 @@ class View(NamedTuple):
     p: Word  # page it is about
     order: Word  # order of the block in hand
     type: Word  # list type of the block in hand
-    how: Word  # ALLOC: choice of list
     near_row: Word  # that of p; ALLOC: head of the list chosen
     near0: Word
     near1: Word
@@ -132,7 +131,7 @@ def look(zone: Zone, command: Command, go: Flag, pages: int) -> tuple[View, Choi
     ahead = (zone.link[2 * higher] >> ORDER_SHIFT) == code(where, order + 1)
     ahead = (ahead & (order <= 8)).astype(jnp.int32)
     view = View(
-        kind, p, order, type_, choice.how, near_row, near0, near1, far0, far1,
+        kind, p, order, type_, near_row, near0, near1, far0, far1,
         place, low, list_row, list0, list1, ahead, block, block_at,
     )  # fmt: skip
     return view, choice
@@ -141,7 +140,7 @@ def look(zone: Zone, command: Command, go: Flag, pages: int) -> tuple[View, Choi
 def step(zone: Zone, command: Command, go: Flag, pages: int) -> tuple[Zone, Flag, Word]:
     """One step. Returns the zone, whether the command is finished, and its answer.
 
-    `go` is any value that is not batched and not known at compile time, true (see `hold`).
+    `go` is any value that is not batched and not known at compile time, true (see `once`).
     Answer: ALLOC, TAKE: pfn, or -1 when refused. UNMAP: -1 when no page-table page was to be had.
     MAP: order of the block, + 16 when it is a pool's; -2 when the page lies inside a block.
     MAP, FREE: -1 when nothing is known of the handle.
