@@ -118,7 +118,10 @@ def run_to_stop(run: Callable, zones, own, tables, limit: int):
         if bool((own.pc >= own.stop).all()):
             return run(zones, own, tables, 2)
     late = int((own.pc < own.stop).sum())
-    raise RuntimeError(f"{late} states did not reach their stop within {limit} steps")
+    raise UserError(
+        f"{late} states did not come to the end of their work within {limit} steps: a fault of the "
+        "model or of a plug-in, not of the input; please report it with the command that you gave"
+    )
 
 
 @cache

@@ -75,8 +75,6 @@ class Fault(IntEnum):
     BAD_FREE = 1  # what is given back is not in use
     FREED_UNMAPPED = 2  # it is still absent from the direct map
     BAD_HANDLE = 4  # no such block: it was refused, or given back before
-    STUCK = 8  # the program did not end within its steps
-    STREAM = 16  # a proposal or workload ran out of room for what it must remember
 
 
 class Command(NamedTuple):

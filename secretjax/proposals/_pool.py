@@ -16,6 +16,7 @@ from secretjax.proposals.base import Ask, Own, Proposal, Result, Turn, When, cho
 
 FROM_POOL, GROW, HIDE, TO_POOL, UNDO = 10, 11, 12, 13, 14
 IDLE, SHOW, GIVE = 15, 16, 17
+SINGLE = 20  # and on: the stages of a single page (_page.py)
 
 
 @dataclass(frozen=True)
@@ -69,7 +70,7 @@ class Pool(Proposal):
             ((stage == IDLE) & self.spare(own), idle),
             (stage == SHOW, command(Op.MAP, **hidden)),
         ]
-        cases += [(fault & w, c) for w, c in _page.fault_command(own.stage - 20, ask)]
+        cases += [(fault & w, c) for w, c in _page.fault_command(own.stage - SINGLE, ask)]
         give = command(Op.FREE, order=own.chunk, handle=ask.handle)
         cases += [(release & (stage == _page.GET), command(Op.MAP, handle=ask.handle))]
         cases += [(release & (stage == _page.GIVE), give)]
@@ -79,9 +80,9 @@ class Pool(Proposal):
         stage = jnp.where(own.stage == 0, self.begin(own, ask), own.stage)
         release = ask.when == When.RELEASE
         grown, done, next_stage = self.after_growth(own, ask, stage, answer)
-        single = _page.fault_advance(own._replace(stage=own.stage - 20), answer)
-        is_single = own.stage >= 20
-        next_stage = jnp.where(is_single, single.own.stage + 20, next_stage)
+        single = _page.fault_advance(own._replace(stage=own.stage - SINGLE), answer)
+        is_single = own.stage >= SINGLE
+        next_stage = jnp.where(is_single, single.own.stage + SINGLE, next_stage)
         result = jnp.where(is_single, single.result, done)
         after_release, release_result = self.after_release(own, stage, answer)
         pick = lambda a, b: jnp.where(release, a, b)  # noqa: E731
@@ -119,7 +120,7 @@ class Pool(Proposal):
             ((stage == HIDE) & ~got, UNDO),
             ((stage == TO_POOL) & fault, FROM_POOL),
             ((stage == TO_POOL) & reserve, GROW),
-            (alone, 20 + _page.GET),
+            (alone, SINGLE + _page.GET),
             (idle, SHOW),
             (stage == SHOW, GIVE),
             (gone, IDLE),
