@@ -5,7 +5,7 @@ import jax.numpy as jnp
 from secretjax.mm.state import Command, Flag, Op, Word
 from secretjax.proposals.base import Ask, Own, Result, Turn, command, one_page
 
-GET, HIDE, DROP, SHOW, GIVE = range(5)
+GET, HIDE, DROP, GIVE = range(4)
 
 
 def fault_command(stage: Word, ask: Ask) -> list[tuple[Flag, Command]]:
