@@ -67,7 +67,8 @@ def program_runner(proposal: Proposal, admission: Admission, pages: int) -> Call
         free = zone.now.free
         row, asked = once(go, rules.ask, me, *recorded.fetch(me, script), free)
         zone, finished, answer = step(zone, asked, go, pages)
-        return zone, once(go, rules.after, me, row, free, finished, answer)
+        stalls = zone.now.stalls
+        return zone, once(go, rules.after, me, row, free, stalls, finished, answer)
 
     return _runner(one)
 
@@ -140,7 +141,7 @@ def measurer(pages: int) -> Callable:
         }
         idle = me.own.pool - (me.own.held - me.own.singles)
         pool_idle = jnp.where(me.own.pool > 0, idle, 0)
-        held = {"held": me.own.held, "pool_pages": me.own.pool, "pool_idle": pool_idle}
+        held = {"easy": me.easy, "held": me.own.held, "pool_pages": me.own.pool, "pool_idle": pool_idle}
         reading = read(zone, pages, own, **held)
         return {name: metric.read(reading) for name, metric in metrics.METRICS.items()}
 
@@ -181,6 +182,19 @@ def owned(zone: Zone, pfn, handle, handles: int, fixed=()) -> Zone:
     return zone._replace(link=link, handle=table)
 
 
+def timed(zone: Zone, rng: np.random.Generator, moves: bool) -> Zone:
+    """The zone (of NumPy arrays) with its own timing of background threads.
+
+    Half a second lasts 700 to 10,000 page faults, by the host, as in the captured runs; kcompactd
+    is somewhere within its half second.
+    """
+    as32 = lambda x: np.asarray(int(x), np.int32)  # noqa: E731
+    period = int(100 * np.exp(rng.uniform(np.log(700), np.log(10_000))))
+    limits = zone.limits._replace(period=as32(period), secret=as32(moves))
+    random, poll = rng.integers(1, 1 << 31), rng.integers(1, period + 1)
+    return zone._replace(limits=limits, now=zone.now._replace(random=as32(random), poll=as32(poll)))
+
+
 def rounded(size: int) -> int:
     """Sizes in coarse steps, so that demands share compiled programs."""
     return -(-size // 16384) * 16384
@@ -193,6 +207,7 @@ class Lane(NamedTuple):
     pfn: np.ndarray
     handle: np.ndarray
     fixed: np.ndarray
+    rng: np.random.Generator
     total: int
     first_spare: int
 
@@ -211,7 +226,7 @@ def _lane(
     if demand.pinned():
         anonymous = np.flatnonzero(start.page_class == start.page_classes.index("anon_lru"))
         fixed = rng.choice(anonymous, min(demand.pinned(), len(anonymous)), replace=False)
-    return Lane(script, churn.pfn, churn.handle, fixed, total, secret + len(churn.pfn))
+    return Lane(script, churn.pfn, churn.handle, fixed, rng, total, churn.spare + 1)
 
 
 def simulate(
@@ -277,7 +292,10 @@ def _block(starts, bases, numbers, demand, proposal, admission, seed, ageing_eve
     handles = rounded(max(lane.first_spare for lane in lanes) + SPARE_HANDLES)
     zones = (bases[i % len(starts)] for i in numbers)
     block = stack(
-        [owned(b, z.pfn, z.handle, handles, z.fixed) for b, z in zip(zones, lanes, strict=True)]
+        [
+            timed(owned(b, z.pfn, z.handle, handles, z.fixed), z.rng, proposal.moves)
+            for b, z in zip(zones, lanes, strict=True)
+        ]
     )
     rows = rounded(max(s.length for s in scripts) + 1)
     table = np.zeros((len(scripts), rows, 2), np.int32)
@@ -333,7 +351,9 @@ def replay_counted(start, requests) -> tuple[np.ndarray, list, dict[str, int]]:
     marks = np.flatnonzero(requests[:, 0] == 2)
     stops = [int((requests[:k, 0] != 2).sum()) for k in marks] + [len(body)]
     allocations = int((body[:, 0] == 0).sum())
-    zones = stack([load(start, rounded(allocations + 1), whole=recorded.blocks_at_start(body))])
+    zones = stack([load(
+                start, rounded(allocations + 1), whole=recorded.blocks_at_start(body), percpu=False
+            )])
     pages = pages_of(zones)
     stream = np.zeros((1, rounded(len(body) + 1), 2), np.int32)
     stream[0, : len(body)] = recorded.encode(body)

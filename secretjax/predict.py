@@ -15,7 +15,9 @@ import numpy as np
 from secretjax import admission, cases, engine, proposals
 from secretjax.cases import PredictCase, ReplayCase, StartState
 from secretjax.errors import UserError
-from secretjax.workloads._recorded import encode
+from secretjax.mm.state import Op
+from secretjax.mm.words import Migratetype
+from secretjax.workloads._recorded import FRESH, encode
 from secretjax.workloads.base import Churn, Do, Script, Workload
 
 POOL_OF_LAB = {  # settings.secret_pool of the captured kernel -> proposal, and the options it ran
@@ -24,6 +26,8 @@ POOL_OF_LAB = {  # settings.secret_pool of the captured kernel -> proposal, and 
     "cma": ("cma_pool", {"shared": True, "keep_idle": True}),
 }
 MODELLED = "K612y"
+PAUSE = 400_000  # time between two steps, in hundredths of a page fault (the captures' traces)
+READS = {"secret_grow": 3, "thp_probe": 7}  # files of /proc that the lab reads after an operation
 
 
 @dataclass(frozen=True, eq=False)
@@ -48,22 +52,24 @@ class CaseDemand(Workload):
     def write(self, script: Script, total: int, churn: Churn) -> None:
         script.measure("start")
         last = max((k for k, op in enumerate(self.ops) if "step" in op), default=-1)
-        takes = [k for k, op in enumerate(self.ops) if op["op"] == "cma_take"]
         sizes = []
         for k, op in enumerate(self.ops[: last + 1]):
-            if k in takes[:1]:
-                script.add(drained(self.start))
             write_op(script, op, sizes)
             if "step" in op:
                 script.measure(f"{op['step']}/{op['op']}")
+            script.add(reads(READS.get(op["op"], 0), churn.spare))
+            if op["op"] == "thp_probe":
+                script.add(np.array([[int(Op.WAIT), PAUSE]]))
 
 
-def drained(start) -> np.ndarray:
-    """Rows that give back what the per-CPU lists hold (alloc_contig_range: drain_all_pages)."""
-    held = start.list_kind == 1
-    pfn, order = start.list_pfn[held], start.list_order[held]
-    one = np.ones_like(pfn)
-    return encode(np.stack([one, order, -one, -one, pfn], 1))
+def reads(files: int, handle: int) -> np.ndarray:
+    """Rows of reading so many files of /proc: a buffer of order 2 each, given back at once."""
+    take = np.array([0, 2, int(Migratetype.UNMOVABLE), handle, 0])
+    give = np.array([1, 2, -1, handle, 0])
+    rows = encode(np.stack([take, give]))
+    rows[:, 0] += [Op.GET - Op.ALLOC, Op.PUT - Op.FREE]
+    rows[:, 0] |= 1 << FRESH
+    return np.tile(rows, (files, 1))
 
 
 def write_op(script: Script, op: dict, sizes: list[int]) -> None:
@@ -82,11 +88,13 @@ def write_op(script: Script, op: dict, sizes: list[int]) -> None:
         script.do(Do.SHRINK)
     elif kind == "cma_take":
         script.do(Do.TAKES, op["rounds"])
+    elif kind == "compact_memory":
+        script.add(np.array([[int(Op.COMPACT), 0]]))
     elif kind == "grow_nr_hugepages":
         script.do(Do.DRAIN, engine.SPARE_HANDLES)
 
 
-def secret_metrics(out: engine.Outcome, k: int, total: int, on_pcp: int) -> dict[str, np.ndarray]:
+def secret_metrics(out: engine.Outcome, k: int, total: int) -> dict[str, np.ndarray]:
     """What a step of secret memory is asked for; `total` pages were wanted so far in this step."""
     at = lambda name: out.values[name][:, k]  # noqa: E731
     return {
@@ -95,7 +103,7 @@ def secret_metrics(out: engine.Outcome, k: int, total: int, on_pcp: int) -> dict
         "dm_2m_split": at("dm_2m_split"),
         "unmovable_pageblocks": at("unmovable_pageblocks"),
         "free_pages": at("free_pages"),
-        "free_plus_pcp": at("free_pages") + on_pcp,
+        "free_plus_pcp": at("free_pages") + at("pcp_pages"),
         "free_2m": at("free_2m"),
         "pages_migrated": at("migrated"),
         "migrate_failed": at("migrate_failed"),
@@ -104,8 +112,6 @@ def secret_metrics(out: engine.Outcome, k: int, total: int, on_pcp: int) -> dict
 
 def answers(case: PredictCase, out: engine.Outcome) -> list[dict]:
     """Steps and metrics that the case asks for, one value a state."""
-    on_list = case.start.list_kind == 1
-    on_pcp = int((1 << case.start.list_order[on_list]).sum())
     found: dict[str, dict] = {}
     for op in case.ops:
         if "step" not in op:
@@ -114,14 +120,16 @@ def answers(case: PredictCase, out: engine.Outcome) -> list[dict]:
         delta = lambda name, k=k: out.values[name][:, k] - out.values[name][:, k - 1]  # noqa: E731
         answer = found.setdefault(op["step"], {})
         if op["op"] == "secret_grow":
-            answer |= secret_metrics(out, k, op["pages"], on_pcp)
+            answer |= secret_metrics(out, k, op["pages"])
         elif op["op"] == "thp_probe":
             answer |= {"thp_ok": delta("huge_ok"), "thp_tried": delta("huge_tried")}
         elif op["op"] == "cma_take":
             answer |= {"cma_blocks_ok": delta("huge_ok"), "pages_migrated": delta("migrated")}
         elif op["op"] == "grow_nr_hugepages":
             got = delta("huge_ok")
-            answer |= {"huge_before_compaction": got, "huge_total": got}
+            easy = out.values["huge_easy"][:, k]
+            steps = np.where(easy < got, easy // op["by"] * op["by"], got)
+            answer |= {"huge_before_compaction": steps, "huge_total": got}
             answer |= {"pages_migrated": delta("migrated")}
     return [{"step": step, "metrics": metrics} for step, metrics in found.items()]
 
@@ -144,11 +152,6 @@ def repeated(steps, states: int) -> list[dict]:
     ]
 
 
-def open_questions(case: PredictCase) -> bool:
-    """Whether anything is drawn for each state (else all states are the same)."""
-    return any(op.get("pinned_anonymous_pages") for op in case.ops)
-
-
 def predict(case: PredictCase, proposal: str | None, states: int, seed: int) -> list[dict]:
     """Answers to a case: [{"step", "metrics": {name: int64 [states]}}].
 
@@ -167,9 +170,8 @@ def predict(case: PredictCase, proposal: str | None, states: int, seed: int) -> 
     name, options = POOL_OF_LAB[case.start.settings["secret_pool"]]
     own = proposal in (None, name)
     chosen = proposals.make(name, **options) if own else proposals.make(proposal)
-    runs = states if open_questions(case) else 1
     demand, rule = CaseDemand(case.ops, case.start), admission.make("none")
-    out = engine.simulate([case.start], demand, chosen, rule, states=runs, seed=seed)
+    out = engine.simulate([case.start], demand, chosen, rule, states=states, seed=seed)
     return repeated([(s["step"], s["metrics"]) for s in answers(case, out)], states)
 
 

@@ -11,15 +11,13 @@ import jax
 import jax.numpy as jnp
 
 from secretjax.admission.base import Admission
-from secretjax.mm.contig import ANYWHERE, IN_AREA
+from secretjax.mm.contig import IN_AREA
 from secretjax.mm.layout import Use
 from secretjax.mm.state import Command, Flag, Op, Word
 from secretjax.mm.words import PAGEBLOCK_ORDER, Migratetype
 from secretjax.proposals.base import Ask, Own, Proposal, Result, When, choose_command, command
 from secretjax.workloads import _recorded as recorded
 from secretjax.workloads.base import Do
-
-PROBE_TRIES = 4  # pageblocks that may fail to be emptied for one huge page
 
 
 class Program(NamedTuple):
@@ -44,6 +42,7 @@ class Program(NamedTuple):
     refused_fault: Word
     huge_tried: Word
     huge_ok: Word
+    easy: Word  # of them before the first request that had to compact
 
 
 def start(stop: int, floor: int, total: int, base: int) -> Program:
@@ -110,22 +109,20 @@ class Rules:
         user = opens | grows | (op == Do.CLOSE) | ((op == Do.SHRINK) & self.shares)
         handle = me.base + me.kept
         use = Use.USED | Use.LRU
-        huge = command(Op.ALLOC, PAGEBLOCK_ORDER, Migratetype.MOVABLE, use, owner=handle)
-        moves = Migratetype.MOVABLE if self.proposal.moves else Migratetype.UNMOVABLE
-        empty = command(Op.TAKE, PROBE_TRIES, moves, use, owner=handle, page=ANYWHERE)
+        movable = Migratetype.MOVABLE
+        huge = command(Op.GET, PAGEBLOCK_ORDER, movable, use, owner=handle, compact=1)
         area = command(Op.TAKE, 1 << 20, -1, Use.USED, owner=handle, page=IN_AREA)
-        give = command(Op.FREE, PAGEBLOCK_ORDER, handle=me.base + me.done)
+        give = command(Op.PUT, PAGEBLOCK_ORDER, handle=me.base + me.done)
         probing = op == Do.PROBE
         return choose_command([
-            (op <= Op.NOTE, row.asked),
+            (op < Do.OPEN, row.asked),
             (user, self.proposal.command(me.own, row.event)),
             ((probing & (me.part == 0)) | (op == Do.DRAIN), huge),
-            (probing & (me.part == 1), empty),
-            (probing & (me.part == 2), give),
+            (probing & (me.part == 1), give),
             (op == Do.TAKES, area),
         ])  # fmt: skip
 
-    def after(self, me: Program, row: Row, free: Word, finished, answer) -> Program:
+    def after(self, me: Program, row: Row, free: Word, stalls: Word, finished, answer) -> Program:
         """The program after a step whose command was finished, or was not."""
         turn = self.proposal.advance(me.own, row.event, answer)
         on = turn.result == Result.ON
@@ -138,8 +135,8 @@ class Rules:
             (Do.CLOSE, self.closed(me, went, row, turn.result, answer)),
             (Do.SHRINK, select(on & self.shares, went, next_row(went if self.shares else me))),
             (Do.PROBE, probed(me, row, answer)),
-            (Do.DRAIN, drained(me, row, answer)),
-            (Do.TAKES, drained(me, row, answer)),
+            (Do.DRAIN, drained(me, row, stalls, answer)),
+            (Do.TAKES, drained(me, row, stalls, answer)),
         ):
             follows = select(row.op == op, other, follows)
         return select(finished & (me.pc < me.stop), follows, me)
@@ -211,14 +208,12 @@ def next_row(me: Program) -> Program:
 
 
 def probed(me: Program, row: Row, answer: Word) -> Program:
-    """Others' huge pages: free ones first, then by emptying a pageblock; all are given back."""
-    got = answer >= 0
-    kept = me.kept + (got & (me.part < 2))
-    tries_on = (kept < row.count) & ((me.part == 0) | got)
-    part = jnp.where(got, 0, me.part + 1)
-    part = jnp.where(tries_on, part, 2)
-    over = (part == 2) & (me.part < 2)
-    asks = me._replace(kept=kept, part=part, done=jnp.where(over, 0, me.done))
+    """Others' huge pages, each asked for once; all are given back."""
+    asking = me.part == 0
+    kept = me.kept + (asking & (answer >= 0))
+    asked = me.done + 1
+    over = asking & (asked == row.count)
+    asks = me._replace(kept=kept, part=me.part + over, done=jnp.where(over, 0, asked))
     asks = asks._replace(
         huge_ok=me.huge_ok + jnp.where(over, kept, 0),
         huge_tried=me.huge_tried + jnp.where(over, row.count, 0),
@@ -227,12 +222,13 @@ def probed(me: Program, row: Row, answer: Word) -> Program:
     gives = me._replace(done=me.done + 1)
     gave_all = next_row(gives)._replace(kept=jnp.zeros_like(me.kept))
     gives = select(gives.done == me.kept, gave_all, gives)
-    return select(me.part == 2, gives, select(over & (kept == 0), nothing, asks))
+    return select(me.part == 1, gives, select(over & (kept == 0), nothing, asks))
 
 
-def drained(me: Program, row: Row, answer: Word) -> Program:
+def drained(me: Program, row: Row, stalls: Word, answer: Word) -> Program:
     """Others' huge pages, up to the count or until one is refused; they keep them."""
     got = answer >= 0
     takes = me._replace(kept=me.kept + got, done=me.done + 1, huge_ok=me.huge_ok + got)
-    takes = takes._replace(huge_tried=me.huge_tried + 1)
+    easy = jnp.where(stalls == 0, takes.huge_ok, me.easy)
+    takes = takes._replace(huge_tried=me.huge_tried + 1, easy=easy)
     return select(got & (takes.done < row.count), takes, next_row(takes))

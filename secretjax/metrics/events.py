@@ -74,6 +74,14 @@ ABOUT = {
         "thp_fault_alloc + thp_fault_fallback",
     ),
     Event.HUGE_OK: ("huge pages that others got", "2 MiB blocks", "higher", "thp_fault_alloc"),
+    Event.COMPACT_STALL: (
+        "requests that compacted memory themselves",
+        CALLS,
+        "lower",
+        "vmstat compact_stall",
+    ),
+    Event.KSWAPD_RUN: ("times that kswapd ran", CALLS, None, "vmstat pageoutrun"),
+    Event.KCOMPACTD_RUN: ("times that kcompactd compacted", CALLS, None, "mm_compaction_begin"),
 }
 
 
@@ -92,6 +100,14 @@ def metric(event: Event) -> Metric:
 
 
 METRICS = (
+    Metric(
+        "huge_easy",
+        "huge pages that others got before a request had to compact",
+        "2 MiB blocks",
+        "higher",
+        "thp_fault_alloc until compact_stall",
+        lambda r: r.huge_easy,
+    ),
     *(metric(event) for event in Event),
     Metric(
         "refused",

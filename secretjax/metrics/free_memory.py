@@ -82,6 +82,14 @@ def reachable(reading: Reading, migratetype: Migratetype) -> Int32[Array, " orde
 VMSTAT = "mm/vmstat.c"
 METRICS = (
     Metric(
+        "pcp_pages",
+        "pages on per-CPU lists",
+        "pages",
+        None,
+        "struct per_cpu_pages: count",
+        lambda r: r.pcp_pages,
+    ),
+    Metric(
         "free_pages", "free memory", "pages", None, "/proc/buddyinfo", lambda r: pages(blocks(r))
     ),
     Metric(

@@ -2,36 +2,89 @@
 
 import jax.numpy as jnp
 
-from secretjax.mm import buddy, contig, directmap
+from secretjax.mm import background, buddy, compact, contig, directmap, percpu
 from secretjax.mm.layout import NODE
 from secretjax.mm.plan import Conditions, Plan
-from secretjax.mm.state import Command, Op, Phase, Registers
+from secretjax.mm.state import Bit, Command, Limits, Op, Phase, Registers, Sub
 
 
-def act(now: Registers, command: Command, view, choice, pages: int, conditions: Conditions) -> Plan:
+def act(
+    now: Registers, command: Command, view, choice, limits: Limits, pages: int, asked: Conditions
+) -> Plan:
     """All rules, applied to what a step has read."""
-    plan = Plan(now, conditions)
-    ready = buddy.allocate(plan, view, choice, now) | buddy.second(plan, view, choice, now)
-    ready = ready | buddy.split(plan, view, choice, now)
-    page = jnp.where(view.kind == Op.ALLOC, view.near0 & NODE, now.page)
-    buddy.handed_out(plan, ready, now, page)
-    given = buddy.free(plan, view, command, now) | (view.kind == Phase.MERGE)
-    put = buddy.join(plan, given, view)
-    buddy.given_back(plan, put, command, now)
-    buddy.again(plan, view)
-    leaves = buddy.walk(plan, view, now)
-    buddy.cut(plan, view, choice, now)
-    relinked = view.kind == Phase.RELINK
-    at_tail = plan.known(relinked | (put & (view.ahead == 1)))
-    buddy.insert(plan, put | relinked | (view.kind == Phase.SPLIT), view, at_tail)
+    plan = Plan(now, asked)
+    allocate(plan, view, choice, command, now, limits)
+    leaves = give_back(plan, view, choice, command, now, limits)
     directmap.unmap(plan, view, command, now)
     directmap.remap(plan, view, command)
     leaves = leaves | contig.isolate(plan, view, command, now, pages)
     contig.evacuate(plan, view, command, now)
     leaves = leaves | contig.take(plan, view, command, now)
+    leaves = leaves | compact.isolate(plan, view, now, limits)
     buddy.unhook(plan, leaves, view.near0, view.near1)
     contig.undo(plan, view, command, now)
+    compaction(plan, view, choice, command, now, limits)
+    background.kswapd(plan, view, now, limits)
+    background.poll(plan, view, now, limits)
+    background.resume(plan, view, now, limits)
+    background.wait(plan, view, command, now, limits)
     note = view.kind == Op.NOTE
     plan.write(note, "handle", command.owner, command.page)
     plan.finish(note | (view.kind == Op.NOTHING))
     return plan
+
+
+def allocate(plan: Plan, view, choice, command: Command, now: Registers, limits: Limits) -> None:
+    """A request and all that serves it."""
+    pops, dry = percpu.get(plan, view, choice, now, limits)
+    none = background.slow(plan, view, choice, command, now, limits, pops, dry)
+    buddy.refused(plan, none, choice, now)
+    background.direct(plan, view, choice, command, now, limits)
+    background.reclaim(plan, view, choice, now, limits)
+    ready = buddy.allocate(plan, view, choice, now, limits) | buddy.second(plan, view, choice, now)
+    ready = ready | buddy.split(plan, view, choice, now) | pops
+    ready = ready | compact.keep_captured(plan, view, choice, now)
+    percpu.append(plan, view, choice, now)
+    compact.compacted(plan, view, command, now, limits)
+    taken = (view.kind == Op.ALLOC) | (view.kind == Op.GET)
+    page = jnp.where(taken, view.near0 & NODE, now.page)
+    page = jnp.where(view.kind == Phase.COMPACTED, now.capture, page)
+    buddy.handed_out(plan, ready, now, page, choice.want)
+    served = ready & (now.refill == 0) & (now.sub == Sub.NONE) & (command.op == Op.GET)
+    time = jnp.where(choice.want > 3, background.HUGE_FAULT, background.FAULT)
+    background.spend(plan, served, now, time)
+
+
+def give_back(plan: Plan, view, choice, command: Command, now: Registers, limits: Limits):
+    """A block that is given back, merged, put on a list; returns where a listed one leaves."""
+    to_list, to_merge = buddy.free(plan, view, command, now, limits)
+    calm = percpu.put(plan, to_list, view, now, limits)
+    percpu.drain(plan, view, choice, now)
+    put = buddy.join(plan, to_merge | (view.kind == Phase.MERGE), view, now)
+    buddy.given_back(plan, put, command, now)
+    given = view.kind == Phase.GIVEN
+    enough = now.free - now.free_cma > limits.high + now.boost
+    plan.clear_flags(given & enough, Bit.BELOW_HIGH)
+    buddy.after_free(plan, calm | given, command, now)
+    buddy.capture(plan, view, now, command)
+    buddy.again(plan, view)
+    leaves = buddy.walk(plan, view, now)
+    buddy.cut(plan, view, choice, now)
+    back = view.kind == Phase.RELINK
+    last = back | (view.kind == Phase.HOOK) | (view.kind == Phase.APPEND)
+    at_tail = plan.known(last | (put & (view.ahead == 1)))
+    buddy.insert(plan, put | to_list | last | (view.kind == Phase.SPLIT), view, at_tail)
+    return leaves
+
+
+def compaction(plan: Plan, view, choice, command: Command, now: Registers, limits: Limits) -> None:
+    """The phases of compact_zone(), and the drain before a range is emptied."""
+    percpu.drain_all(plan, view.kind == Phase.FLUSH, now, int(Phase.EVACUATE))
+    compact.boundary(plan, view, now, limits)
+    compact.source(plan, view, now)
+    compact.collect(plan, view, now, limits)
+    compact.move(plan, view, now, limits)
+    compact.sink(plan, view, now)
+    compact.hook(plan, view, now)
+    compact.reset(plan, view, now, limits)
+    compact.release(plan, view, now)

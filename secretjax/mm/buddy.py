@@ -21,15 +21,19 @@ from secretjax.mm.layout import (
     code,
 )
 from secretjax.mm.plan import Plan, counted
-from secretjax.mm.state import Fault, Op, Phase, Sub, Tick
+from secretjax.mm.state import Bit, Fault, Op, Phase, Run, Sub, Tick, Try
 from secretjax.mm.words import MAX_PAGE_ORDER, PAGEBLOCK_ORDER, PAGEBLOCK_PAGES, Migratetype
 
 NO_LIMIT = MAX_PAGE_ORDER + 1
+CONTENDED = 4  # compact_result of a run that found no room
+CLUSTER = 32  # COMPACT_CLUSTER_MAX
+COST_MOVED = 42  # time for one page, in hundredths of a page fault (measured on the captures)
 
 
 def list_kind(migratetype):
-    """Pool pages are on lists of their own kind, so that they never merge with the buddy's."""
-    return jnp.where(migratetype == Migratetype.POOL, int(Where.POOL), int(Where.BUDDY))
+    """Pages of pools, and targets of compaction, never merge with the buddy's."""
+    ours = jnp.where(migratetype == Migratetype.TARGET, int(Where.PCP), int(Where.POOL))
+    return jnp.where(migratetype >= Migratetype.POOL, ours, int(Where.BUDDY))
 
 
 def size_in_block(order):
@@ -39,9 +43,15 @@ def size_in_block(order):
 
 def account(plan: Plan, when, migratetype, pages) -> None:
     """NR_FREE_PAGES and NR_FREE_CMA_PAGES (account_freepages): isolated pages do not count."""
-    counts = when & (migratetype != Migratetype.ISOLATE) & (migratetype != Migratetype.POOL)
+    counts = when & (migratetype < Migratetype.ISOLATE)
     plan.add(counts, free=pages)
     plan.add(when & (migratetype == Migratetype.CMA), free_cma=pages)
+
+
+def count_blocks(plan: Plan, when, order, sign: int) -> None:
+    """zone->free_area[order].nr_free, summed over the orders."""
+    huge = jnp.where(order >= PAGEBLOCK_ORDER, sign << (order - PAGEBLOCK_ORDER), 0)
+    plan.add(when, free_blocks=sign, free_huge=huge)
 
 
 def was_alone(row0, row1):
@@ -53,11 +63,13 @@ def unhook(plan: Plan, when, row0, row1) -> None:
     """Takes the block with this row off its list; cells 0 and 1."""
     plan.cell(0, when, row1, 0, row0)
     plan.cell(1, when, row0 & NODE, 1, row1)
+    listed = when & ((row0 >> WHERE_SHIFT) == Where.BUDDY)
+    count_blocks(plan, listed, (row0 >> ORDER_SHIFT) & 15, -1)
 
 
 def insert(plan: Plan, when, view, at_tail) -> None:
     """Puts the block at `view.place` on its list; cells 0 to 3 (__add_to_free_list)."""
-    mark = code(list_kind(view.type), view.low) << ORDER_SHIFT
+    mark = view.list0 & ~NODE
     row = view.list_row
     first, last = view.list0 & NODE, view.list1
     before, after = jnp.where(at_tail, last, row), jnp.where(at_tail, row, first)
@@ -65,40 +77,65 @@ def insert(plan: Plan, when, view, at_tail) -> None:
     plan.cell(1, when, after, 1, view.place)
     plan.cell(2, when, view.place, 0, mark | after)
     plan.cell(3, when, view.place, 1, before)
-    plan.fill(when, view.type, view.low)
+    buddy = when & (view.listed == 1)
+    plan.fill(buddy, view.type, view.low)
+    count_blocks(plan, buddy & (view.type < Migratetype.POOL), view.low, 1)
 
 
-def handed_out(plan: Plan, when, now, page) -> None:
+def handed_out(plan: Plan, when, now, page, order) -> None:
     """A block is in the requester's hands."""
-    plan.finish(when & (now.sub == Sub.NONE), page)
-    plan.set(when, phase=int(Phase.FETCH), limit=NO_LIMIT)
-    table = when & (now.sub == Sub.TABLE)
+    refill = now.refill > 0
+    plan.set(when & refill, phase=int(Phase.APPEND), limit=NO_LIMIT)
+    got = when & ~refill
+    top = got & (now.sub == Sub.NONE)
+    plan.finish(top, page)
+    plan.set(got, phase=int(Phase.FETCH), limit=NO_LIMIT)
+    plan.set(top, attempt=int(Try.FAST))
+    plan.set(got & ~top, inner=int(Try.FAST))
+    table = got & (now.sub == Sub.TABLE)
     plan.set(table, table=1, sub=int(Sub.NONE), phase=now.after)
-    moved = when & (now.sub == Sub.TARGET)
+    moved = got & (now.sub == Sub.TARGET)
     secret = (now.sub_use & Use.SECRET) != 0
     plan.set(moved & ~secret, sub=int(Sub.SOURCE))
     plan.set(moved & secret, sub=int(Sub.NONE), target=page, phase=int(Phase.UNMAP_1G))
+    left = got & (now.sub == Sub.SURPLUS)
+    plan.set(left, sub=int(Sub.SPARE))
+    plan.add((moved & (now.busy == 1)) | left, have=-(1 << order))
 
 
 def refused(plan: Plan, when, choice, now) -> None:
     """Nothing serves the request: data for the command, a setback for the kernel's own."""
-    plan.finish(when & ((now.sub == Sub.NONE) | ((now.sub == Sub.TABLE) & (now.target < 0))), -1)
-    asked = when & (now.sub == Sub.NONE) & (choice.owner >= 0)
-    plan.write(asked, "handle", choice.owner, jnp.full_like(choice.owner, -1))
+    top = when & (now.sub == Sub.NONE)
+    table = when & (now.sub == Sub.TABLE)
+    plan.finish(top | (table & (now.target < 0)), -1)
+    plan.write(top & (choice.owner >= 0), "handle", choice.owner, jnp.full_like(choice.owner, -1))
     plan.set(when, limit=NO_LIMIT, sub=int(Sub.NONE))
-    plan.set(when & (now.sub == Sub.TABLE) & (now.target >= 0), sub=int(Sub.RETURN))
+    plan.set(top, attempt=int(Try.FAST))
+    plan.set(when & ~top, inner=int(Try.FAST))
+    plan.set(table & (now.target >= 0), sub=int(Sub.RETURN))
     failed = when & (now.sub == Sub.TARGET)
-    plan.set(failed, phase=int(Phase.UNDO))
-    plan.tick(failed, int(Tick.MIGRATE_FAILED))
+    compacts = now.busy == 1
+    plan.set(failed & ~compacts, phase=int(Phase.UNDO))
+    plan.tick(failed & ~compacts, int(Tick.MIGRATE_FAILED))
+    tried = (now.flags & Bit.TRIED) != 0
+    fills = failed & compacts & ~tried
+    plan.set(fills, phase=int(Phase.SINK), sub=int(Sub.TARGET))
+    plan.set(fills, stride=jnp.where(now.run == Run.ASYNC, CLUSTER, 1))
+    plan.raise_flag(fills, Bit.TRIED)
+    met = (now.sink >> PAGEBLOCK_ORDER) <= (now.source >> PAGEBLOCK_ORDER)
+    ends = failed & compacts & tried
+    plan.set(ends, phase=jnp.where(met, int(Phase.BOUNDARY), int(Phase.RELEASE)), result=CONTENDED)
 
 
-def allocate(plan: Plan, view, choice, now):
+def allocate(plan: Plan, view, choice, now, limits):
     """__rmqueue: one attempt; a claim that fails is tried again further down in the next step."""
     here = view.kind == Op.ALLOC
     whole = choice.order >= PAGEBLOCK_ORDER
     claim = plan.known(here & (choice.how == CLAIM))
     small = claim & ~whole
-    refused(plan, here & (choice.how == REFUSE), choice, now)
+    none = here & (choice.how == REFUSE)
+    plan.set(none & (now.refill > 0), refill=0)
+    refused(plan, none & (now.refill == 0), choice, now)
 
     # try_to_steal_block, below pageblock size
     block = view.block
@@ -113,6 +150,9 @@ def allocate(plan: Plan, view, choice, now):
     plan.write(moves, "block", view.block_at, (block & ~TYPE) | choice.wants)
     plan.tick(moves, int(Tick.CLAIMED_PART))
     plan.set(small & ~good, limit=choice.order)
+    boost = jnp.minimum(now.boost + PAGEBLOCK_PAGES, jnp.maximum(limits.boost, now.boost))
+    plan.set(small, boost=boost)
+    plan.raise_flag(small, Bit.BOOSTED)
 
     # a block is taken off its list
     take = here & (choice.how != REFUSE) & ~small
@@ -131,6 +171,7 @@ def allocate(plan: Plan, view, choice, now):
     word = counted(label, jnp.where(from_pool, 0, -size), lru_gain)
     plan.write(take, "block", view.block_at, word)
     account(plan, take, choice.type, -(1 << choice.want))
+    count_blocks(plan, take & (choice.type < Migratetype.POOL), choice.order, -1)
     kind = jnp.where(claim, int(Tick.CLAIMED_WHOLE), int(Tick.OWN))
     plan.tick(take, jnp.where(choice.how == STEAL, int(Tick.STOLEN), kind))
     plan.write(take & (choice.owner >= 0), "handle", choice.owner, first)
@@ -166,21 +207,39 @@ def split(plan: Plan, view, choice, now):
 def given_back(plan: Plan, when, command, now) -> None:
     """The block in hand is on its list."""
     more = when & (now.again >= 0)
-    last = when & (now.again < 0)
     plan.set(more, page=now.again, again=-1, phase=int(Phase.AGAIN))
-    plan.set(last, phase=int(Phase.FETCH))
-    source = last & (now.sub == Sub.SOURCE)
-    isolated = last & (now.sub == Sub.NONE) & (command.op == Op.TAKE)
-    plan.add(source, spot=1 << now.sub_order)
-    plan.set(source | isolated, phase=int(Phase.EVACUATE), sub=int(Sub.NONE))
-    useless = last & (now.sub == Sub.RETURN)
-    plan.set(useless, phase=int(Phase.UNDO), sub=int(Sub.NONE), target=-1)
-    plan.finish(last & (now.sub == Sub.NONE) & (command.op == Op.FREE))
+    last = when & (now.again < 0)
+    drained = last & (now.drain_back >= 0)
+    plan.set(drained, phase=jnp.where(now.drain > 0, int(Phase.FETCH), now.drain_back))
+    plan.set(drained & (now.drain == 0), drain_back=-1)
+    after_free(plan, last & (now.drain_back < 0), command, now)
 
 
-def free(plan: Plan, view, command, now):
-    """A block is given back: the beginning of __free_one_page, and free_one_page's checks."""
-    here = view.kind == Op.FREE
+def after_free(plan: Plan, when, command, now) -> None:
+    """What follows after a block was given back, by who did."""
+    plan.set(when, phase=int(Phase.FETCH), sub=int(Sub.NONE))
+    top, compacts = now.sub == Sub.NONE, now.busy == 1
+    source = when & (now.sub == Sub.SOURCE)
+    useless = when & (now.sub == Sub.RETURN)
+    isolated = when & top & (command.op == Op.TAKE)
+    size = 1 << now.sub_order
+    plan.add(source | (useless & compacts), spot=size)
+    plan.add((source | useless) & compacts, batch=-size)
+    plan.set(source & ~compacts, phase=int(Phase.EVACUATE))
+    plan.set((source | useless) & compacts, phase=int(Phase.MOVE))
+    plan.set(isolated, phase=int(Phase.FLUSH))
+    plan.set(useless & ~compacts, phase=int(Phase.UNDO))
+    plan.set(useless, target=-1)
+    plan.set(when & (now.sub == Sub.SPARE), phase=int(Phase.RELEASE))
+    plan.finish(when & top & ((command.op == Op.FREE) | (command.op == Op.PUT)))
+
+
+def free(plan: Plan, view, command, now, limits):
+    """A block is given back: free_unref_page(), free_one_page() and the checks of both.
+
+    Returns where it goes to a per-CPU list, and where it is to be merged.
+    """
+    here = (view.kind == Op.FREE) | (view.kind == Op.PUT)
     row, order, p = view.near0, view.order, view.p
     known = here & (p >= 0)
     top = now.sub == Sub.NONE
@@ -195,22 +254,19 @@ def free(plan: Plan, view, command, now):
     plan.set(part, phase=int(Phase.CUT), cursor=p, order=order)
 
     to_pool = view.type == Migratetype.POOL
+    to_list = plan.known(exact & (view.listed == 0))
     unmapped = (row & Use.UNMAPPED) != 0
     plan.fault(exact & unmapped & ~to_pool & top, Fault.FREED_UNMAPPED)
     size = size_in_block(order)
-    word = counted(
-        view.block, jnp.where(to_pool, 0, size), jnp.where((row & Use.LRU) != 0, -size, 0)
-    )
-    word = jnp.where(to_pool, word, word & ~jnp.where(order >= PAGEBLOCK_ORDER, TAKEN, 0))
-    large = exact & (order >= PAGEBLOCK_ORDER)
+    gain = jnp.where(to_pool | to_list, 0, size)
+    word = counted(view.block, gain, jnp.where((row & Use.LRU) != 0, -size, 0))
+    whole = (order >= PAGEBLOCK_ORDER) & ~to_list
+    word = jnp.where(to_pool, word, word & ~jnp.where(whole, TAKEN, 0))
+    large = exact & whole
     huge = large & (order == MAX_PAGE_ORDER)
     plan.write(exact & ~huge, "block", view.block_at, word)
-    account(plan, exact, view.type, 1 << order)
-    moved = jnp.where(
-        (now.sub_use & Use.SECRET) != 0, int(Tick.MIGRATED_SECRET), int(Tick.MIGRATED)
-    )
-    source = now.sub == Sub.SOURCE
-    plan.tick(exact, jnp.where(source, moved, int(Tick.FREED)), jnp.where(source, 1 << order, 1))
+    account(plan, exact & ~to_list, view.type, 1 << order)
+    freed(plan, exact, to_list, now, order)
     forget = exact & top & (command.handle >= 0) & (command.fresh == 1)
     plan.write(forget, "handle", command.handle, jnp.full_like(p, -1))
     restore = exact & (now.sub == Sub.RETURN) & (now.sub_owner >= 0)
@@ -218,10 +274,20 @@ def free(plan: Plan, view, command, now):
     plan.cell(3, large, p, 0, jnp.zeros_like(p))
     plan.set(large, page=p, order=PAGEBLOCK_ORDER, type=view.type, phase=int(Phase.MERGE))
     plan.set(huge, again=p + PAGEBLOCK_PAGES, phase=int(Phase.AGAIN))
-    return exact & ~large
+    return to_list, exact & ~large & ~to_list
 
 
-def join(plan: Plan, when, view):
+def freed(plan: Plan, exact, to_list, now, order) -> None:
+    """Counts a block that was given back; one that only changed place counts as migrated."""
+    secret = (now.sub_use & Use.SECRET) != 0
+    moved = jnp.where(secret, int(Tick.MIGRATED_SECRET), int(Tick.MIGRATED))
+    source = now.sub == Sub.SOURCE
+    tick = jnp.where(to_list, int(Tick.PUT), int(Tick.FREED))
+    plan.tick(exact, jnp.where(source, moved, tick), jnp.where(source, 1 << order, 1))
+    plan.add(exact & source & (now.busy == 1), slice=-(COST_MOVED << order))
+
+
+def join(plan: Plan, when, view, now):
     """One round of __free_one_page's loop. Returns where it ended: the block goes to its list."""
     order, p, type_ = view.order, view.p, view.type
     buddy = p ^ (1 << order)
@@ -230,6 +296,11 @@ def join(plan: Plan, when, view):
     across = order == PAGEBLOCK_ORDER
     other = jnp.where(across, view.block & TYPE, type_)
     mergeable = (other < Migratetype.HIGHATOMIC) & (type_ < Migratetype.HIGHATOMIC)
+    wanted = (now.capture == -1) & (order == now.run_order) & (type_ < Migratetype.HIGHATOMIC)
+    foreign = (order < PAGEBLOCK_ORDER) & (type_ == Migratetype.MOVABLE)
+    caught = when & wanted & ~(foreign & (now.run_type != Migratetype.MOVABLE))
+    plan.set(caught, phase=int(Phase.CAPTURE), page=p, order=order, type=type_)
+    when = when & ~caught
     merge = when & ~at_top & same & ((other == type_) | mergeable)
     unhook(plan, merge, view.far0, view.far1)
     plan.cell(2, merge, buddy, 0, jnp.zeros_like(p))
@@ -239,6 +310,18 @@ def join(plan: Plan, when, view):
     plan.write(merge & across & (other != type_), "block", view.block_at, retype)
     plan.set(merge, page=p & ~(1 << order), order=order + 1, type=type_, phase=int(Phase.MERGE))
     return when & ~merge
+
+
+def capture(plan: Plan, view, now, command) -> None:
+    """compaction_capture(): the block in hand is kept for the task that compacts."""
+    here = view.kind == Phase.CAPTURE
+    size = size_in_block(view.order)
+    plan.cell(0, here, view.p, 0, Use.USED | (view.order << ORDER_SHIFT))
+    plan.cell(1, here, view.p, 1, jnp.full_like(view.p, -1))
+    plan.write(here, "block", view.block_at, counted(view.block, -size, 0))
+    account(plan, here, view.type, -size)
+    plan.set(here, capture=view.p)
+    given_back(plan, here, command, now)
 
 
 def again(plan: Plan, view) -> None:

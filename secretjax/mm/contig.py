@@ -3,7 +3,7 @@
 Source: mm/page_isolation.c (start_isolate_page_range), mm/page_alloc.c (alloc_contig_range,
 move_freepages_block_isolate, split_large_buddy), mm/cma.c (cma_alloc: first fit).
 
-Not modelled yet: per-CPU lists and their drain, batches of 32 pages, retries, ranges that do not
+Not modelled yet: batches of 32 pages, retries, ranges that do not
 begin at a pageblock (cma_alloc goes on one page further after -EBUSY), locked or dirty pages.
 """
 
@@ -14,7 +14,6 @@ from secretjax.mm.layout import (
     COUNT,
     EDGE,
     FREE_SHIFT,
-    LRU_SHIFT,
     NODE,
     ORDER_SHIFT,
     TAKEN,
@@ -28,27 +27,22 @@ from secretjax.mm.plan import Plan, counted
 from secretjax.mm.state import Fault, Op, Phase, Sub, Tick
 from secretjax.mm.words import MAX_PAGE_ORDER, PAGEBLOCK_ORDER, PAGEBLOCK_PAGES, Migratetype
 
-IN_AREA, ANYWHERE = -1, -2  # Command.page of a TAKE that searches
+IN_AREA = -1  # Command.page of a TAKE that searches
 
 
 def isolate(plan: Plan, view, command, now, pages: int):
     """set_migratetype_isolate, of the pageblock asked for or of the first one that will do.
 
-    In the CMA area: the next one not taken (cma_alloc). Anywhere: one without a page that
-    has_unmovable_pages() would report (alloc_contig_pages); up to command.order tries.
+    In the CMA area: the next one not taken (cma_alloc); up to command.order tries.
     """
     here = view.kind == Op.TAKE
     search = command.page < 0
     over = here & search & ((now.spot >= pages) | (now.tries >= command.order))
     label = view.block & TYPE
     idle = (view.block & (TAKEN | EDGE)) == 0
-    full = ((view.block >> FREE_SHIFT) & COUNT) + (
-        (view.block >> LRU_SHIFT) & COUNT
-    ) == PAGEBLOCK_PAGES
-    anywhere = (label < Migratetype.HIGHATOMIC) & full
     in_area = label == Migratetype.CMA
     asked = label != Migratetype.ISOLATE
-    fits = jnp.where(search, jnp.where(command.page == ANYWHERE, anywhere, in_area), asked) & idle
+    fits = jnp.where(search, in_area, asked) & idle
     good = here & ~over & fits
     plan.set(here & search & ~fits, spot=now.spot + PAGEBLOCK_PAGES)
     plan.set(over, spot=0, tries=0)
@@ -57,7 +51,7 @@ def isolate(plan: Plan, view, command, now, pages: int):
     plan.set(good, start=view.p, spot=view.p, home=label, again=-1, type=int(Migratetype.ISOLATE))
     plan.write(good, "block", view.block_at, (view.block & ~TYPE) | int(Migratetype.ISOLATE))
     account(plan, good, label, -((view.block >> FREE_SHIFT) & COUNT))
-    plan.set(good, phase=int(Phase.WALK), cursor=view.p, leaving=label, back=int(Phase.EVACUATE))
+    plan.set(good, phase=int(Phase.WALK), cursor=view.p, leaving=label, back=int(Phase.FLUSH))
     row = view.near0
     straddles = good & ((row >> ORDER_SHIFT) == code(int(Where.BUDDY), MAX_PAGE_ORDER))
     lower = view.p & -(1 << MAX_PAGE_ORDER)

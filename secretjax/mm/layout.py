@@ -9,24 +9,29 @@ row, word 0, in use      `Use` bits (23 bits) | order (4) | where 0
 row, word 1, in use      handle of the owner, -1 if nobody will ask for it
 Behind the pages follow the heads of the lists: circular, so that ends are no special case.
 
-pageblock word   migratetype (3) | 2 MiB mapping split | zone edge | taken | free (10) | LRU (10)
+pageblock word   migratetype (3) | 2 MiB mapping split | zone edge | taken | free (10) | LRU (10) |
+                 compaction skips it
 Behind the pageblocks follows one word for each GiB: 1 while it is mapped by one entry.
 """
 
 from enum import IntEnum
 
-from secretjax.mm.words import NR_PAGE_ORDERS
+import jax.numpy as jnp
+
+from secretjax.mm.words import COSTLY_ORDER, NR_PAGE_ORDERS, PAGEBLOCK_ORDER, Migratetype
 
 ORDER_SHIFT = 23
 WHERE_SHIFT = ORDER_SHIFT + 4
 NODE = (1 << ORDER_SHIFT) - 1  # mask of `next`, and of the Use bits
-LIST_TYPES = 7
-HEADS = 128  # rows behind the pages; the first 77 are the heads of the lists
+LIST_TYPES = 8
+PCP_TYPES = 3  # MIGRATE_PCPTYPES
+LOW_ORDER_LISTS = PCP_TYPES * (COSTLY_ORDER + 1)
+HEADS = 128  # rows behind the pages; the first 102 are heads: free lists, then per-CPU lists
 MAX_PAGES = (1 << ORDER_SHIFT) - HEADS
 
 
 class Where(IntEnum):
-    """On which kind of list a free block is."""
+    """On which kind of list a free block is. PCP: any that the buddy does not see."""
 
     NONE = 0
     BUDDY = 1
@@ -54,6 +59,7 @@ EDGE = 1 << 4
 TAKEN = 1 << 5
 FREE_SHIFT = 6
 LRU_SHIFT = 16
+SKIP = 1 << 26
 COUNT = 1023
 
 
@@ -65,3 +71,19 @@ def code(where, order):
 def head(pages, migratetype, order):
     """Row of the head of the free list (migratetype, order)."""
     return pages + migratetype * NR_PAGE_ORDERS + order
+
+
+def pcp_index(order, migratetype):
+    """order_to_pindex(): number of the per-CPU list."""
+    huge = LOW_ORDER_LISTS + (migratetype == Migratetype.MOVABLE)
+    return jnp.where(order > COSTLY_ORDER, huge, PCP_TYPES * order + migratetype)
+
+
+def pcp_order(index):
+    """pindex_to_order()."""
+    return jnp.where(index >= LOW_ORDER_LISTS, PAGEBLOCK_ORDER, index // PCP_TYPES)
+
+
+def pcp_head(pages, index):
+    """Row of the head of a per-CPU list."""
+    return pages + LIST_TYPES * NR_PAGE_ORDERS + index

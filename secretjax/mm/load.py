@@ -15,20 +15,24 @@ from secretjax.mm.layout import (
     MAX_PAGES,
     NODE,
     ORDER_SHIFT,
+    PCP_TYPES,
     SPLIT,
     WHERE_SHIFT,
     Use,
     Where,
     code,
     head,
+    pcp_head,
 )
 from secretjax.mm.plan import NOWHERE
-from secretjax.mm.state import Phase, Registers, Tick, Writes, Zone
+from secretjax.mm.state import Limits, Phase, Registers, Tick, Writes, Zone
 from secretjax.mm.words import (
+    COSTLY_ORDER,
     MAX_PAGE_ORDER,
     NR_PAGE_ORDERS,
     PAGEBLOCK_ORDER,
     PAGEBLOCK_PAGES,
+    PCP_LISTS,
     Migratetype,
 )
 
@@ -43,7 +47,10 @@ def zone_pages(end_pfn: int) -> int:
 
 
 def rows_in_use(start) -> np.ndarray:
-    """Rows [pages, 2] of all pages in use, each on its own but whole huge pages."""
+    """Rows [pages, 2] of all pages in use, each on its own but whole huge pages.
+
+    Pages on per-CPU lists are in use here, each block as one.
+    """
     pages = zone_pages(start.zone["end_pfn"])
     used = np.zeros(pages, bool)
     used[start.zone["start_pfn"] : start.zone["end_pfn"]] = True
@@ -78,29 +85,45 @@ def join_huge(rows: np.ndarray, huge: np.ndarray) -> None:
         join(rows, block * PAGEBLOCK_PAGES, PAGEBLOCK_ORDER)
 
 
-def link_lists(rows: np.ndarray, start) -> np.ndarray:
-    """Rows with the heads behind the pages, and the free blocks linked in list order."""
+def listed(start, kind: int, key) -> dict[int, list[int]]:
+    """{key(migratetype, order): pfns in list order} of the blocks on lists of this kind."""
+    found: dict[int, list[int]] = {}
+    chosen = start.list_kind == kind
+    columns = (start.list_pfn, start.list_order, start.list_mt)
+    for pfn, order, mt in zip(*(c[chosen].tolist() for c in columns), strict=True):
+        found.setdefault(key(mt, order), []).append(pfn)
+    return found
+
+
+def pcp_number(mt: int, order: int) -> int:
+    """order_to_pindex(), of a start state: order 9 says movable or not."""
+    return 12 + (mt == Migratetype.MOVABLE) if order > COSTLY_ORDER else PCP_TYPES * order + mt
+
+
+def link_lists(rows: np.ndarray, start, percpu: bool) -> np.ndarray:
+    """Rows with the heads behind the pages, and the blocks of all lists linked in list order."""
     pages = len(rows)
     link = np.zeros((pages + HEADS, 2), np.int64)
     link[:pages] = rows
-    lists: dict[tuple[int, int], list[int]] = {}
-    buddy = start.list_kind == 0
-    for pfn, order, mt in zip(
-        start.list_pfn[buddy].tolist(),
-        start.list_order[buddy].tolist(),
-        start.list_mt[buddy].tolist(),
-        strict=True,
-    ):
-        lists.setdefault((mt, order), []).append(pfn)
-        link[pfn : pfn + (1 << order)] = 0
+    buddy = listed(start, 0, lambda mt, order: mt * NR_PAGE_ORDERS + order)
+    cached = listed(start, 1, pcp_number) if percpu else {}
+    rings = []
     for mt in range(LIST_TYPES):
-        where = Where.POOL if mt == Migratetype.POOL else Where.BUDDY
+        where = {Migratetype.POOL: Where.POOL, Migratetype.TARGET: Where.PCP}.get(mt, Where.BUDDY)
         for order in range(NR_PAGE_ORDERS):
-            ring = [head(pages, mt, order), *lists.get((mt, order), [])]
-            mark = code(int(where), order) << ORDER_SHIFT
-            for here, after in zip(ring, ring[1:] + ring[:1], strict=True):
-                link[here, 0] = mark | after
-                link[after, 1] = here
+            key = mt * NR_PAGE_ORDERS + order
+            rings.append((pages + key, int(where), order, buddy.get(key, [])))
+    for k in range(PCP_LISTS):
+        order = PAGEBLOCK_ORDER if k >= 12 else k // PCP_TYPES
+        rings.append((int(pcp_head(pages, k)), int(Where.PCP), order, cached.get(k, [])))
+    for at, where, order, members in rings:
+        ring = [at, *members]
+        mark = code(where, order) << ORDER_SHIFT
+        for pfn in members:
+            link[pfn : pfn + (1 << order)] = 0
+        for here, after in zip(ring, ring[1:] + ring[:1], strict=True):
+            link[here, 0] = mark | after
+            link[after, 1] = here
     return link
 
 
@@ -131,12 +154,21 @@ def block_words(link: np.ndarray, start, pages: int) -> tuple[np.ndarray, int]:
     return np.concatenate([words, giant]), int(giant.sum())
 
 
-def load(start, handles: int = 1, owners: np.ndarray | None = None, whole=()) -> Zone:
+def load(
+    start,
+    handles: int = 1,
+    owners: np.ndarray | None = None,
+    whole=(),
+    percpu: bool = True,
+    **limits: int,
+) -> Zone:
     """The zone of a start state (`cases.StartState` or anything with its fields).
 
     handles: how many blocks can be remembered. owners: Int32 [pages], the handle of each page in
     use, -1 for none; their pfns are put into the handle table. whole: (pfn, order) of blocks in
-    use that were handed out as one (a start state tells pages only).
+    use that were handed out as one (a start state tells pages only). percpu: False, pages on
+    per-CPU lists are in use (a stream of requests to the buddy gives them back itself). limits:
+    what is not to be as the start state says, see `state.Limits`.
     Raises `ValueError` when the zone is larger than a row can address.
     """
     rows = rows_in_use(start)
@@ -150,29 +182,11 @@ def load(start, handles: int = 1, owners: np.ndarray | None = None, whole=()) ->
         owned = np.nonzero(owners >= 0)[0]
         rows[owned, 1] = owners[owned]
         table[owners[owned]] = owned
-    link = link_lists(rows, start)
+    link = link_lists(rows, start, percpu)
     block, giants = block_words(link, start, pages)
-    full = [0] * 8
-    for mt in range(LIST_TYPES):
-        for order in range(NR_PAGE_ORDERS):
-            at = head(pages, mt, order)
-            if (link[at, 0] & NODE) != at:
-                full[mt] |= 1 << order
-    buddy = start.list_kind == 0
-    size = 1 << start.list_order[buddy].astype(np.int64)
-    cma = start.list_mt[buddy] == Migratetype.CMA
-    isolated = start.list_mt[buddy] == Migratetype.ISOLATE
-    now = dict.fromkeys(Registers._fields, 0) | {
-        "phase": Phase.FETCH,
-        "limit": NR_PAGE_ORDERS,
-        "again": -1,
-        "target": -1,
-        "free": size[~isolated].sum(),
-        "free_cma": size[cma].sum(),
-        "giants": giants,
-    }
-    for k, name in enumerate(("lists01", "lists23", "lists45", "lists6")):
-        now[name] = full[2 * k] | full[2 * k + 1] << NR_PAGE_ORDERS
+    now = registers(start, link, pages, giants, percpu)
+    fixed = limits_of(start) | limits
+    now |= {"poll": fixed["period"]}
     writes = {f: 0 if "word" in f or f == "amount" else NOWHERE for f in Writes._fields}
     as32 = lambda x: jnp.asarray(np.asarray(x, np.int64).astype(np.int32))  # noqa: E731
     return Zone(
@@ -180,16 +194,99 @@ def load(start, handles: int = 1, owners: np.ndarray | None = None, whole=()) ->
         block=as32(block),
         handle=as32(table),
         ticks=jnp.zeros(len(Tick), jnp.int32),
+        limits=Limits(**{k: as32(v) for k, v in fixed.items()}),
         now=Registers(**{k: as32(v) for k, v in now.items()}),
         writes=Writes(**{k: as32(v) for k, v in writes.items()}),
     )
+
+
+def limits_of(start) -> dict[str, int]:
+    """What a start state says of `state.Limits`, and the timing of the captured machines.
+
+    Timing (medians of the captures' traces): half a second lasts 700 to 10,000 page faults, a
+    slice about 85; the CPU goes to kswapd within a few faults of its being woken.
+    """
+    zone, sysctl = start.zone, start.settings.get("sysctl", {})
+    proactiveness = int(sysctl.get("compaction_proactiveness", 20))
+    low = max(100 - proactiveness, 5)
+    known = zone["min"] > 0 and proactiveness > 0
+    factor = int(sysctl.get("watermark_boost_factor", 15000))
+    boost = zone["high"] * factor // 10000
+    return {
+        "first": zone["start_pfn"],
+        "end": zone["end_pfn"],
+        "min": zone["min"],
+        "low": zone["low"],
+        "high": zone["high"],
+        "boost": max(boost, PAGEBLOCK_PAGES) if boost else 0,
+        "batch": max(zone["pcp_batch"], 0),
+        "high_min": max(zone["pcp_high_min"], 0),
+        "high_max": max(zone["pcp_high_max"], 0),
+        "unevictable": start.settings.get("compact_unevictable_allowed", 1),
+        "secret": 0,
+        "score_high": min(low + 10, 100) if known else 1000,
+        "score_low": low,
+        "period": 400_000,
+        "slice": 8_500,
+        "kswapd": 1_000,
+    }
+
+
+def registers(start, link: np.ndarray, pages: int, giants: int, percpu: bool) -> dict[str, int]:
+    """All registers of a zone in which nothing has happened yet."""
+    full = [0] * LIST_TYPES
+    for mt in range(LIST_TYPES):
+        for order in range(NR_PAGE_ORDERS):
+            at = head(pages, mt, order)
+            if (link[at, 0] & NODE) != at:
+                full[mt] |= 1 << order
+    pcp = [int(pcp_head(pages, k)) for k in range(PCP_LISTS)]
+    buddy = start.list_kind == 0
+    orders = start.list_order.astype(np.int64)
+    size = 1 << orders
+    cma = start.list_mt == Migratetype.CMA
+    isolated = start.list_mt == Migratetype.ISOLATE
+    zone = start.zone
+    now = dict.fromkeys(Registers._fields, 0) | {
+        "phase": Phase.FETCH,
+        "limit": NR_PAGE_ORDERS,
+        "again": -1,
+        "target": -1,
+        "drain_back": -1,
+        "kswapd": -1,
+        "capture": -2,
+        "last": -1,
+        "free": size[buddy & ~isolated].sum(),
+        "free_cma": size[buddy & cma].sum(),
+        "free_blocks": buddy.sum(),
+        "free_huge": (size[buddy & (orders >= PAGEBLOCK_ORDER)] >> PAGEBLOCK_ORDER).sum(),
+        "giants": giants,
+        "boost": zone["boost"],
+        "failed_order": 0,
+        "cached_free": (zone["end_pfn"] - 1) & -PAGEBLOCK_PAGES,
+        "cached_async": zone["start_pfn"],
+        "cached_sync": zone["start_pfn"],
+        "init_migrate": zone["start_pfn"],
+        "random": 1,
+    }
+    if percpu:
+        now |= {
+            "pcp_full": sum(1 << k for k, at in enumerate(pcp) if (link[at, 0] & NODE) != at),
+            "pcp_count": size[start.list_kind == 1].sum(),
+            "pcp_high": max(zone["pcp_high"], 0),
+            "alloc_factor": max(zone["pcp_alloc_factor"], 0),
+            "free_count": max(zone["pcp_free_count"], 0),
+        }
+    for k, name in enumerate(("lists01", "lists23", "lists45", "lists67")):
+        now[name] = full[2 * k] | full[2 * k + 1] << NR_PAGE_ORDERS
+    return now
 
 
 def lists(link: np.ndarray, pages: int) -> dict[tuple[int, int], list[int]]:
     """{(order, migratetype): pfns in list order, head first} of the buddy lists."""
     rows = np.asarray(link).reshape(-1, 2)
     found = {}
-    for mt in range(LIST_TYPES - 1):
+    for mt in range(Migratetype.POOL):
         for order in range(NR_PAGE_ORDERS):
             begin = at = head(pages, mt, order)
             ring = []

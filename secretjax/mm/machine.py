@@ -14,12 +14,37 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
+from secretjax.mm import percpu
 from secretjax.mm.act import act
 from secretjax.mm.choose import Choice, choose
-from secretjax.mm.layout import NODE, ORDER_SHIFT, TYPE, Use, Where, code, head
+from secretjax.mm.layout import (
+    NODE,
+    ORDER_SHIFT,
+    PCP_TYPES,
+    TAKEN,
+    TYPE,
+    Use,
+    Where,
+    code,
+    head,
+    pcp_head,
+    pcp_index,
+)
 from secretjax.mm.plan import Conditions
-from secretjax.mm.state import Command, Flag, Op, Phase, Registers, Sub, Word, Zone
-from secretjax.mm.words import PAGEBLOCK_ORDER, Migratetype
+from secretjax.mm.state import (
+    Command,
+    Flag,
+    Limits,
+    Op,
+    Phase,
+    Registers,
+    Run,
+    Sub,
+    Try,
+    Word,
+    Zone,
+)
+from secretjax.mm.words import PAGEBLOCK_ORDER, PAGEBLOCK_PAGES, Migratetype
 
 
 class View(NamedTuple):
@@ -42,6 +67,8 @@ class View(NamedTuple):
     ahead: Word  # 1: the next-higher buddy is free
     block: Word  # word of the pageblock concerned
     block_at: Word
+    listed: Word  # 1: the list is one of free blocks, 0: a per-CPU list
+    index: Word  # which one
 
 
 def commit(zone: Zone) -> Zone:
@@ -71,14 +98,41 @@ def read_row(link, row):
     return two[0], two[1]
 
 
-def begin(now: Registers, command: Command, known: Word):
-    """What this step is about: its kind, the list chosen, the page and the order."""
+def fetched(now: Registers, command: Command) -> Word:
+    """What a step is about that begins something: the kernel's own business comes first."""
+    busy = now.busy == 1
+    kind = command.op
+    get = command.op == Op.GET
+    kind = jnp.where(get & (now.attempt == Try.BUDDY), int(Op.ALLOC), kind)
+    compacts = (now.attempt == Try.ASYNC) | (now.attempt == Try.SYNC_LIGHT)
+    kind = jnp.where(get & compacts, int(Phase.DIRECT), kind)
+    kind = jnp.where(get & (now.attempt == Try.RECLAIM), int(Phase.RECLAIM), kind)
+    idle = (now.attempt == Try.FAST) & ~busy & (kind != Op.NOTHING)
+    runs = (now.run == Run.PROACTIVE) | (now.run == Run.ORDERED)
+    kind = jnp.where(idle & (now.run == Run.NONE) & (now.poll <= 0), int(Phase.POLL), kind)
+    kind = jnp.where(idle & runs & (now.slice <= 0), int(Phase.RESUME), kind)
+    kind = jnp.where(idle & (now.kswapd == 0), int(Phase.KSWAPD), kind)
+
+    asks = jnp.where(now.inner == Try.BUDDY, int(Op.ALLOC), int(Op.GET))
+    inner = jnp.where(now.sub == Sub.TARGET, jnp.where(busy, int(Op.ALLOC), asks), asks)
     gives = (now.sub == Sub.SOURCE) | (now.sub == Sub.RETURN)
-    inner = jnp.where(gives, int(Op.FREE), int(Op.ALLOC))
+    inner = jnp.where(gives, jnp.where(busy, int(Op.PUT), int(Op.FREE)), inner)
+    inner = jnp.where(now.sub == Sub.SURPLUS, int(Op.ALLOC), inner)
+    inner = jnp.where(now.sub == Sub.SPARE, int(Op.PUT), inner)
+    kind = jnp.where(now.sub == Sub.NONE, kind, inner)
+    kind = jnp.where(now.refill > 0, int(Op.ALLOC), kind)
+    return jnp.where(now.drain > 0, int(Phase.DRAIN), kind)
+
+
+def begin(now: Registers, command: Command, limits: Limits, known: Word):
+    """What this step is about: its kind, the list chosen, the page and the order."""
     fetch = now.phase == Phase.FETCH
-    kind = jnp.where(fetch, jnp.where(now.sub == Sub.NONE, command.op, inner), now.phase)
-    choice = choose(now, command)
+    kind = jnp.where(fetch, fetched(now, command), now.phase)
+    choice = choose(now, command, limits)
     order = jnp.where(fetch, choice.want, now.order)
+    choice = choice._replace(
+        index=jnp.where(kind == Phase.DRAIN, percpu.first_full(now), choice.index)
+    )
     return kind, choice, focus(now, command, kind, known), order
 
 
@@ -87,44 +141,60 @@ def focus(now: Registers, command: Command, kind: Word, known: Word) -> Word:
     known = jnp.where(known < 0, -1, known + command.page)
     asked = jnp.where(command.handle >= 0, known, command.page)
     moved = jnp.where(now.sub == Sub.RETURN, now.target, now.spot)
+    moved = jnp.where(now.sub == Sub.SPARE, now.page, moved)
     p = jnp.where(now.sub == Sub.NONE, asked, moved)
     unmap = (kind == Op.UNMAP) | (kind == Phase.UNMAP_1G) | (kind == Phase.UNMAP_2M)
     p = jnp.where(unmap & (now.target >= 0), now.target, p)
     p = jnp.where((kind == Op.TAKE) & (command.page < 0), now.spot, p)
     in_hand = (kind >= Phase.SPLIT) & (kind <= Phase.SECOND)
+    in_hand = in_hand | (kind == Phase.APPEND) | (kind == Phase.HOOK) | (kind == Phase.CAPTURE)
     p = jnp.where(in_hand, now.page, p)
-    p = jnp.where(kind == Phase.WALK, now.cursor, p)
+    at_cursor = (kind == Phase.WALK) | (kind == Phase.COLLECT) | (kind == Phase.ISOLATE)
+    p = jnp.where(at_cursor | (kind == Phase.RESET), now.cursor, p)
     p = jnp.where(kind == Phase.CUT, now.cursor & -(1 << now.order), p)
-    p = jnp.where(kind == Phase.EVACUATE, now.spot, p)
-    return jnp.where(kind >= Phase.UNHOOK, now.start, p)
+    p = jnp.where((kind == Phase.EVACUATE) | (kind == Phase.MOVE), now.spot, p)
+    p = jnp.where(kind == Phase.SOURCE, now.spot & -PAGEBLOCK_PAGES, p)
+    p = jnp.where(kind == Phase.SINK, now.sink & -PAGEBLOCK_PAGES, p)
+    p = jnp.where(kind == Phase.COMPACTED, jnp.maximum(now.capture, 0), p)
+    return jnp.where((kind >= Phase.UNHOOK) & (kind <= Phase.FAILED), now.start, p)
 
 
 def look(zone: Zone, command: Command, go: Flag, pages: int) -> tuple[View, Choice]:
     """Finds out what this step is about and reads all it needs."""
     now = zone.now
     known = zone.handle[jnp.maximum(command.handle, 0)]
-    kind, choice, p, order = once(go, begin, now, command, known)
-    is_alloc = kind == Op.ALLOC
+    kind, choice, p, order = once(go, begin, now, command, zone.limits, known)
+    is_alloc, is_drain = kind == Op.ALLOC, kind == Phase.DRAIN
+    takes = is_alloc | (kind == Op.GET)
     row = jnp.where(kind == Op.TAKE, p & ~1023, jnp.maximum(p, 0))
-    near_row = jnp.where(is_alloc, head(pages, choice.type, choice.order), row)
+    row = jnp.where(is_alloc, head(pages, choice.type, choice.order), row)
+    near_row = jnp.where((kind == Op.GET) | is_drain, pcp_head(pages, choice.index), row)
     near0, near1 = read_row(zone.link, near_row)
     first = near0 & NODE
+    p = jnp.where(is_drain, near1, p)
     buddy = p ^ (1 << order)
     blocks = pages >> PAGEBLOCK_ORDER
-    at = jnp.where(is_alloc, first, p)
+    at = jnp.where(takes, first, p)
     at = jnp.where(kind == Phase.MERGE, buddy, at)
     at = jnp.where(kind == Phase.SPLIT, p + (1 << (order - 1)), at)
     at = jnp.where(kind == Phase.SECOND, p + 512, at)
     giant = ((kind == Op.UNMAP) | (kind == Phase.UNMAP_1G)) & (now.giants > 0)
     block_at = jnp.where(giant, blocks + (p >> 18), at >> PAGEBLOCK_ORDER)
     block = zone.block[block_at]
-    pooled = (kind == Op.FREE) & ((near0 & Use.POOL) != 0)
+    gives = (kind == Op.FREE) | (kind == Op.PUT)
+    pooled = gives & ((near0 & Use.POOL) != 0)
     label = jnp.where(pooled, int(Migratetype.POOL), block & TYPE)
-    type_ = jnp.where((kind == Op.FREE) | (kind == Phase.AGAIN), label, now.type)
-    far0, far1 = read_row(zone.link, jnp.where(is_alloc, first, buddy))
+    type_ = jnp.where(gives | (kind == Phase.AGAIN) | is_drain, label, now.type)
+    far_row = jnp.where(takes, first, jnp.where(is_drain, p, buddy))
+    far0, far1 = read_row(zone.link, far_row)
     low = jnp.where(kind == Phase.SPLIT, order - 1, order)
     place = jnp.where(kind == Phase.SPLIT, p + (1 << low), p)
-    list_row = head(pages, type_, low)
+    kept = percpu.kept(zone.limits, order) & (label != Migratetype.ISOLATE) & ~pooled
+    kept = kept & ((order < PAGEBLOCK_ORDER) | ((block & TAKEN) == 0))  # free_contig_range()
+    to_list = (kind == Phase.APPEND) | ((kind == Op.PUT) & kept)
+    shown = jnp.where(label < PCP_TYPES, label, int(Migratetype.MOVABLE))
+    index = jnp.where(kind == Op.PUT, pcp_index(order, shown), choice.index)
+    list_row = jnp.where(to_list, pcp_head(pages, index), head(pages, type_, low))
     list0, list1 = read_row(zone.link, list_row)
     higher = (p & ~(1 << order)) ^ (2 << order)
     where = jnp.where(type_ == Migratetype.POOL, int(Where.POOL), int(Where.BUDDY))
@@ -133,6 +203,7 @@ def look(zone: Zone, command: Command, go: Flag, pages: int) -> tuple[View, Choi
     view = View(
         kind, p, order, type_, near_row, near0, near1, far0, far1,
         place, low, list_row, list0, list1, ahead, block, block_at,
+        1 - to_list.astype(jnp.int32), index,
     )  # fmt: skip
     return view, choice
 
@@ -142,18 +213,18 @@ def step(zone: Zone, command: Command, go: Flag, pages: int) -> tuple[Zone, Flag
 
     `go` is any value that is not batched and not known at compile time, true (see `once`).
     Answer: ALLOC, TAKE: pfn, or -1 when refused. UNMAP: -1 when no page-table page was to be had.
-    MAP: order of the block, + 16 when it is a pool's; -2 when the page lies inside a block.
+    GET: as ALLOC. MAP: order of the block, + 16 when it is a pool's; -2 when the page lies inside a block.
     MAP, FREE: -1 when nothing is known of the handle.
     """
     zone = commit(zone)
     view, choice = look(zone, command, go, pages)
 
-    def conditions(now, command, view, choice):
+    def conditions(now, command, view, choice, limits):
         asked = Conditions()
-        draft = act(now, command, view, choice, pages, asked)
+        draft = act(now, command, view, choice, limits, pages, asked)
         return asked.pack(), draft.touched()
 
-    words, touched = once(go, conditions, zone.now, command, view, choice)
-    plan = act(zone.now, command, view, choice, pages, Conditions(words))
+    words, touched = once(go, conditions, zone.now, command, view, choice, zone.limits)
+    plan = act(zone.now, command, view, choice, zone.limits, pages, Conditions(words))
     now, writes, finished, answer = plan.result(*touched)
     return zone._replace(now=now, writes=writes), finished, answer

@@ -21,16 +21,20 @@ class Conditions:
 
     def __init__(self, words: list | None = None):
         self.asked: list = []
+        self.bits: dict = {}
         self.words = words
 
     def known(self, when):
         """The condition itself, or its bit once the words are there."""
-        i = next((i for i, asked in enumerate(self.asked) if asked is when), len(self.asked))
-        if i == len(self.asked):
-            self.asked.append(when)
-        if self.words is None:
-            return when
-        return (self.words[i // self.BITS] & (1 << (i % self.BITS))) != 0
+        found = self.bits.get(id(when))
+        if found is None:
+            i = len(self.asked)
+            self.asked.append(when)  # kept, so that no other object gets its id
+            found = when
+            if self.words is not None:
+                found = (self.words[i // self.BITS] & (1 << (i % self.BITS))) != 0
+            self.bits[id(when)] = self.bits[id(found)] = found
+        return found
 
     def pack(self) -> list[Word]:
         """All conditions asked for, `BITS` to a word."""
@@ -73,6 +77,16 @@ class Plan:
         """Fault bits stay."""
         when = self.known(when)
         self.now["fault"] = self.now["fault"] | jnp.where(when, int(bit), 0)
+
+    def raise_flag(self, when, bits: int) -> None:
+        """Bits of `Registers.flags` that are set where `when`."""
+        when = self.known(when)
+        self.now["flags"] = self.now["flags"] | jnp.where(when, int(bits), 0)
+
+    def clear_flags(self, when, bits: int) -> None:
+        """Bits of `Registers.flags` that are cleared where `when`."""
+        when = self.known(when)
+        self.now["flags"] = self.now["flags"] & jnp.where(when, ~int(bits), -1)
 
     def cell(self, slot: int, when, row: Word, column, word: Word) -> None:
         """One of the four words that a step may write to the rows."""
@@ -118,7 +132,7 @@ class Plan:
     def result(self, filled: Word, emptied: Word) -> tuple[Registers, Writes, Flag, Word]:
         """Registers and writes of this step, whether the command is finished, its answer."""
         two = 2 * NR_PAGE_ORDERS
-        for k, name in enumerate(("lists01", "lists23", "lists45", "lists6")):
+        for k, name in enumerate(("lists01", "lists23", "lists45", "lists67")):
             for at, on in ((emptied, False), (filled, True)):
                 bit = jnp.where((at >= k * two) & (at < (k + 1) * two), 1 << (at - k * two), 0)
                 self.now[name] = self.now[name] | bit if on else self.now[name] & ~bit

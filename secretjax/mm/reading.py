@@ -5,7 +5,7 @@ from typing import NamedTuple
 import jax.numpy as jnp
 from jaxtyping import Array, Int32
 
-from secretjax.mm.layout import LIST_TYPES, ORDER_SHIFT, SPLIT, TAKEN, TYPE, WHERE_SHIFT, Use, Where
+from secretjax.mm.layout import ORDER_SHIFT, SPLIT, TAKEN, TYPE, WHERE_SHIFT, Use, Where
 from secretjax.mm.state import Tick, Word, Zone
 from secretjax.mm.words import NR_PAGE_ORDERS, PAGEBLOCK_ORDER, PAGEBLOCK_PAGES, Event, Migratetype
 
@@ -22,11 +22,13 @@ class Reading(NamedTuple):
     )
     unmovable_blocks: Word  # pageblocks of any type with such a page
     used_pages: Word
+    pcp_pages: Word  # on per-CPU lists
     movable_pages: Word  # of them movable
     pool_pages: Word  # held by pools, with or without user
     pool_idle: Word  # of them without user
     entries: Int32[Array, " 3"]  # of the direct map: 4 KiB, 2 MiB, 1 GiB
     nonpresent: Word  # pages absent from the direct map
+    huge_easy: Word  # huge pages that others got before the first one had to compact
     events: Int32[Array, " events"]  # by words.Event
 
 
@@ -50,12 +52,15 @@ def events_of(ticks: Int32[Array, " ticks"], own: dict) -> Int32[Array, " events
         Event.SECRET_COPIED: t[Tick.MIGRATED_SECRET],
         Event.TAKEN: t[Tick.TAKEN],
         Event.TAKE_FAILED: t[Tick.TAKE_FAILED],
+        Event.COMPACT_STALL: t[Tick.STALLED],
+        Event.KSWAPD_RUN: t[Tick.KSWAPD],
+        Event.KCOMPACTD_RUN: t[Tick.KCOMPACTD],
     } | own
     return jnp.stack([e.get(event, jnp.zeros_like(splits)) for event in Event])
 
 
 def read(
-    zone: Zone, pages: int, own: dict, *, held: Word, pool_pages: Word, pool_idle: Word
+    zone: Zone, pages: int, own: dict, *, easy: Word, held: Word, pool_pages: Word, pool_idle: Word
 ) -> Reading:
     """Sums over a zone whose last writes are in its arrays (run idle steps first)."""
     word = zone.link[: 2 * pages : 2]
@@ -70,7 +75,7 @@ def read(
     stuck = per_block(jnp.where(stays, size, 0)) > 0
     secret = per_block(jnp.where((word & Use.SECRET) != 0, size, 0)) > 0
     page_label = jnp.repeat(label, PAGEBLOCK_PAGES, total_repeat_length=pages)
-    lists = (LIST_TYPES - 1) * NR_PAGE_ORDERS
+    lists = Migratetype.POOL * NR_PAGE_ORDERS
     key = jnp.where(kind == Where.BUDDY, page_label * NR_PAGE_ORDERS + order, lists)
     free_blocks = jnp.zeros(lists, jnp.int32).at[key].add(1, mode="drop")
     split = ((block & SPLIT) != 0).sum(dtype=jnp.int32)
@@ -83,17 +88,19 @@ def read(
     movable_label = movable_label & ((block & TAKEN) == 0)
     count = lambda x: x.sum(dtype=jnp.int32)  # noqa: E731
     return Reading(
-        free_blocks=free_blocks.reshape(LIST_TYPES - 1, NR_PAGE_ORDERS),
-        pageblocks=jnp.stack([count(label == t) for t in range(LIST_TYPES - 1)]),
+        free_blocks=free_blocks.reshape(Migratetype.POOL, NR_PAGE_ORDERS),
+        pageblocks=jnp.stack([count(label == t) for t in range(Migratetype.POOL)]),
         secret_pages=held,
         secret_blocks=count(secret),
         polluted_blocks=count(stuck & movable_label),
         unmovable_blocks=count(stuck),
         used_pages=count(size),
+        pcp_pages=zone.now.pcp_count,
         movable_pages=count(jnp.where(stays, 0, size)),
         pool_pages=pool_pages,
         pool_idle=pool_idle,
         entries=jnp.stack([split * PAGEBLOCK_PAGES, blocks - split - giant_blocks, giant]),
         nonpresent=count(gone),
+        huge_easy=easy,
         events=events_of(zone.ticks, own),
     )

@@ -17,27 +17,51 @@ class Op(IntEnum):
     FREE = 2  # give a block back, or an aligned part of one
     UNMAP = 3  # take a block in use out of the direct map (order 0, or a whole pageblock)
     MAP = 4  # put it back
+    TAKE = 5  # empty a pageblock by migration and take it whole; `contig.IN_AREA`
     NOTE = 6  # remember `page` under the handle `owner`
-    TAKE = 5  # empty a pageblock by migration and take it whole; `contig.ANYWHERE` and IN_AREA
+    GET = 7  # alloc_pages(): ALLOC behind the per-CPU lists and the watermarks
+    PUT = 8  # __free_pages(): FREE behind the per-CPU lists
+    WAIT = 9  # the task sleeps for `page` units of time
+    COMPACT = 10  # write to /proc/sys/vm/compact_memory
 
 
 class Phase(IntEnum):
     """Where a zone stands within a command. FETCH: ready for (the rest of) one."""
 
     FETCH = 0
-    SPLIT = 8  # halve the block in hand, upper half to its list
-    MERGE = 9  # join the block in hand with its buddy, or put it on its list
-    AGAIN = 10  # a pageblock-sized part of a larger block is in hand: free it
-    WALK = 11  # over the free blocks of a pageblock, to move them to another list
-    RELINK = 12  # put the free block just found at the tail of that list
-    SECOND = 13  # count the second pageblock of an order-10 block handed out
-    CUT = 14  # a part of a block is given back: halve the block until the part stands alone
-    UNMAP_1G = 15  # direct map of a page to be unmapped, 1 GiB level
-    UNMAP_2M = 16  # and 2 MiB level
-    EVACUATE = 17  # over the blocks in use of an isolated pageblock, to migrate them
-    UNHOOK = 18  # the pageblock is empty: take it off its list
-    UNDO = 19  # it cannot be emptied: give it back as it was
-    FAILED = 20  # done; look for another, or say so
+    SPLIT = 16  # halve the block in hand, upper half to its list
+    MERGE = 17  # join the block in hand with its buddy, or put it on its list
+    AGAIN = 18  # a pageblock-sized part of a larger block is in hand: free it
+    WALK = 19  # over the free blocks of a pageblock, to move them to another list
+    RELINK = 20  # put the free block just found at the tail of that list
+    SECOND = 21  # count the second pageblock of an order-10 block handed out
+    CUT = 22  # a part of a block is given back: halve the block until the part stands alone
+    UNMAP_1G = 23  # direct map of a page to be unmapped, 1 GiB level
+    UNMAP_2M = 24  # and 2 MiB level
+    EVACUATE = 25  # over the blocks in use of an isolated pageblock, to migrate them
+    UNHOOK = 26  # the pageblock is empty: take it off its list
+    UNDO = 27  # it cannot be emptied: give it back as it was
+    FAILED = 28  # done; look for another, or say so
+    DRAIN = 29  # the oldest page of a per-CPU list goes to the buddy
+    APPEND = 30  # a block of a refill goes to the tail of its per-CPU list
+    GIVEN = 31  # a block was given back, and what that drained from the per-CPU lists
+    KSWAPD = 32  # kswapd runs
+    POLL = 33  # kcompactd wakes up
+    RESUME = 34  # and gets the CPU again
+    DIRECT = 35  # the task compacts for its own request
+    RECLAIM = 36  # and reclaims
+    BOUNDARY = 37  # compact_zone(): between two batches; compact_finished()
+    SOURCE = 38  # isolate_migratepages(): is this pageblock one to empty?
+    COLLECT = 39  # isolate_migratepages_block(): over its pages
+    MOVE = 40  # migrate_pages(): over the pages collected
+    SINK = 41  # isolate_freepages(): is this pageblock one to fill?
+    ISOLATE = 42  # isolate_freepages_block(): over its free blocks
+    HOOK = 43  # the free block just isolated becomes a target
+    RELEASE = 44  # release_free_list(): targets that were not used
+    COMPACTED = 45  # compact_zone() has returned
+    CAPTURE = 46  # compaction_capture(): the block in hand goes to the task that compacts
+    FLUSH = 48  # the per-CPU lists are drained before a range is emptied
+    RESET = 47  # __reset_isolation_suitable(): over the pageblocks
 
 
 class Sub(IntEnum):
@@ -48,6 +72,44 @@ class Sub(IntEnum):
     TARGET = 2  # the destination of a migration
     SOURCE = 3  # give back what was migrated
     RETURN = 4  # give back a destination that could not be used
+    SURPLUS = 5  # the smallest target that compaction did not use
+    SPARE = 6  # give it back
+
+
+class Run(IntEnum):
+    """Who compacts, and why (struct compact_control)."""
+
+    NONE = 0
+    PROACTIVE = 1  # kcompactd, by its score
+    ORDERED = 2  # kcompactd, for an order that kswapd asked for
+    ASYNC = 3  # the task, MIGRATE_ASYNC
+    SYNC_LIGHT = 4  # the task, MIGRATE_SYNC_LIGHT
+    MANUAL = 5  # the task, by compact_memory: MIGRATE_SYNC
+
+
+class Try(IntEnum):
+    """How far the request in force has come (__alloc_pages_slowpath)."""
+
+    FAST = 0
+    SERVE = 1  # past the watermarks, its per-CPU list is filled
+    BUDDY = 2  # past the watermarks, of an order that has no per-CPU list
+    ASYNC = 3  # compacting, first priority
+    RECLAIM = 4  # after it: reclaim
+    SYNC_LIGHT = 5  # compacting, second priority
+    LAST = 6  # after it: once more, then refused
+
+
+class Bit(IntEnum):
+    """Bits of `Registers.flags`."""
+
+    BOOSTED = 1  # ZONE_BOOSTED_WATERMARK
+    BELOW_HIGH = 2  # ZONE_BELOW_HIGH
+    PREV_HIGH = 4  # PCPF_PREV_FREE_HIGH_ORDER
+    FLUSH_SKIPS = 8  # zone->compact_blockskip_flush
+    WHOLE = 16  # cc->whole_zone
+    FINISH = 32  # cc->finish_pageblock
+    ERROR = 64  # the batch held a page that could not be migrated
+    TRIED = 128  # isolate_freepages() was called for the target wanted
 
 
 class Tick(IntEnum):
@@ -67,6 +129,11 @@ class Tick(IntEnum):
     MIGRATE_FAILED = 11
     TAKEN = 12
     TAKE_FAILED = 13
+    GOT = 14  # a block left a per-CPU list for a requester
+    PUT = 15  # and went back to one
+    STALLED = 16
+    KSWAPD = 17
+    KCOMPACTD = 18
 
 
 class Fault(IntEnum):
@@ -90,6 +157,28 @@ class Command(NamedTuple):
     fresh: Word  # ALLOC: 1, first request of a refill: the mode that worked is forgotten.
     # FREE, MAP: 1, a handle of which nothing is known is no fault, the answer is -1; nothing is
     # known of it after the block was given back (a stream that gives back parts says 0)
+    compact: Word  # GET: 1, the task may reclaim and compact memory itself (__GFP_DIRECT_RECLAIM)
+
+
+class Limits(NamedTuple):
+    """What does not change while a zone runs. Time is in units of a hundredth of a page fault."""
+
+    first: Word  # pfn of the first page,
+    end: Word  # and behind the last one
+    min: Word  # watermarks
+    low: Word
+    high: Word
+    boost: Word  # most that claims may add to them
+    batch: Word  # per-CPU lists: pages of a refill, 0: there are no such lists
+    high_min: Word
+    high_max: Word
+    unevictable: Word  # vm.compact_unevictable_allowed
+    secret: Word  # secret pages: 0 are isolated in vain, 1 can be migrated, 2 are not isolated
+    score_high: Word  # proactive compaction starts above, 1000: never
+    score_low: Word  # and ends
+    period: Word  # between two looks at the score
+    slice: Word  # mean time that task and kcompactd leave each other
+    kswapd: Word  # most time until kswapd, woken, gets the CPU
 
 
 class Registers(NamedTuple):
@@ -119,11 +208,61 @@ class Registers(NamedTuple):
     lists01: Word  # which lists are not empty: 11 bits a migratetype, two types a word
     lists23: Word
     lists45: Word
-    lists6: Word
+    lists67: Word
     free: Word  # NR_FREE_PAGES
     free_cma: Word  # NR_FREE_CMA_PAGES
+    free_blocks: Word  # on the buddy lists, of any order
+    free_huge: Word  # of them of pageblock size or larger, in pageblocks
     giants: Word  # 1 GiB entries of the direct map
     fault: Word
+    attempt: Word  # `Try` of the command's request
+    inner: Word  # and of the kernel's own
+    flags: Word  # `Bit`
+    pcp_full: Word  # per-CPU lists: which are not empty,
+    pcp_count: Word  # pages on them,
+    pcp_high: Word  # as in struct per_cpu_pages,
+    alloc_factor: Word
+    free_count: Word
+    refill: Word  # blocks still to be drawn from the buddy
+    drain: Word  # pages still to be given back to it,
+    drain_list: Word  # from this list on,
+    drain_back: Word  # and phase that follows, -1 nothing is drained
+    boost: Word  # watermark_boost
+    kswapd: Word  # time until kswapd runs, -1: it sleeps
+    kswapd_order: Word  # order that it was woken for
+    failures: Word  # its runs in vain
+    want: Word  # order that kcompactd was asked for
+    poll: Word  # time until kcompactd looks again
+    slice: Word  # time until the CPU changes hands
+    random: Word  # state of a xorshift generator
+    waited: Word  # WAIT: time that is over
+    considered: Word  # deferral of compaction: struct zone, compact_considered,
+    shift: Word  # compact_defer_shift,
+    failed_order: Word  # compact_order_failed
+    cached_async: Word  # compact_cached_migrate_pfn
+    cached_sync: Word
+    cached_free: Word  # compact_cached_free_pfn
+    init_migrate: Word
+    run: Word  # `Run` in progress, kcompactd's while it waits for the CPU
+    busy: Word  # 1: its phases are being executed
+    run_order: Word
+    run_type: Word
+    source: Word  # migration scanner: next page
+    sink: Word  # free scanner: next page
+    last: Word  # last_migrated_pfn, -1 none
+    batch: Word  # pages isolated and not yet migrated
+    have: Word  # pages on the target lists
+    stride: Word  # of the free scanner
+    score: Word  # before a proactive run
+    result: Word  # how compact_zone() ended
+    capture: Word  # block captured by the task that compacts, -1 none yet, -2 no one waits
+    kept_run: Word  # kcompactd's own, while the task compacts
+    kept_order: Word
+    kept_source: Word
+    kept_sink: Word
+    kept_last: Word
+    kept_whole: Word
+    stalls: Word  # requests that compacted
 
 
 class Writes(NamedTuple):
@@ -155,5 +294,6 @@ class Zone(NamedTuple):
     block: Int32[Array, " blocks"]
     handle: Int32[Array, " handles"]
     ticks: Int32[Array, " ticks"]
+    limits: Limits
     now: Registers
     writes: Writes

@@ -7,10 +7,17 @@ NR_PAGE_ORDERS = 11
 PAGEBLOCK_ORDER = 9
 PAGEBLOCK_PAGES = 1 << PAGEBLOCK_ORDER
 GIGABYTE_BLOCKS = 512
+COSTLY_ORDER = 3  # PAGE_ALLOC_COSTLY_ORDER
+PCP_LISTS = 14  # NR_PCP_LISTS: 3 types of orders 0-3, order 9 not movable, order 9 movable
+PCP_SCALE_MAX = 5  # CONFIG_PCP_BATCH_SCALE_MAX
 
 
 class Migratetype(IntEnum):
-    """Types of pageblocks and free lists. POOL is ours: pages that a proposal's pool holds."""
+    """Types of pageblocks and free lists.
+
+    Two are ours: POOL, pages that a proposal's pool holds, and TARGET, free pages that compaction
+    has isolated to move others into (struct compact_control: freepages).
+    """
 
     UNMOVABLE = 0
     MOVABLE = 1
@@ -19,6 +26,7 @@ class Migratetype(IntEnum):
     CMA = 4
     ISOLATE = 5
     POOL = 6
+    TARGET = 7
 
 
 class Event(IntEnum):
@@ -45,3 +53,6 @@ class Event(IntEnum):
     REFUSED_FAULT = 18  # pages refused at fault time
     HUGE_TRIED = 19  # huge pages that others asked for
     HUGE_OK = 20  # and got
+    COMPACT_STALL = 21  # requests that compacted memory themselves (vmstat compact_stall)
+    KSWAPD_RUN = 22  # kswapd woke and went back to sleep (vmstat pageoutrun)
+    KCOMPACTD_RUN = 23  # compactions by kcompactd, proactive or for an order

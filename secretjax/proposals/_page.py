@@ -13,7 +13,7 @@ def fault_command(stage: Word, ask: Ask) -> list[tuple[Flag, Command]]:
     return [
         (stage == GET, one_page(ask)),
         (stage == HIDE, command(Op.UNMAP, handle=ask.handle)),
-        (stage == DROP, command(Op.FREE, handle=ask.handle)),
+        (stage == DROP, command(Op.PUT, handle=ask.handle)),
     ]
 
 
@@ -33,5 +33,5 @@ def release_command(stage: Word, ask: Ask) -> list[tuple[Flag, Command]]:
     """secretmem_free_folio(): back into the direct map (then zeroed), then to the buddy."""
     return [
         (stage == GET, command(Op.MAP, handle=ask.handle)),
-        (stage != GET, command(Op.FREE, handle=ask.handle)),
+        (stage != GET, command(Op.PUT, handle=ask.handle)),
     ]

@@ -66,12 +66,12 @@ class Pool(Proposal):
             (stage == FROM_POOL, take),
             (stage == GROW, grow),
             (stage == HIDE, command(Op.UNMAP, **hidden)),
-            ((stage == TO_POOL) | (stage == UNDO) | (stage == GIVE), command(Op.FREE, **hidden)),
+            ((stage == TO_POOL) | (stage == UNDO) | (stage == GIVE), command(Op.PUT, **hidden)),
             ((stage == IDLE) & self.spare(own), idle),
             (stage == SHOW, command(Op.MAP, **hidden)),
         ]
         cases += [(fault & w, c) for w, c in _page.fault_command(own.stage - SINGLE, ask)]
-        give = command(Op.FREE, order=own.chunk, handle=ask.handle)
+        give = command(Op.PUT, order=own.chunk, handle=ask.handle)
         cases += [(release & (stage == _page.GET), command(Op.MAP, handle=ask.handle))]
         cases += [(release & (stage == _page.GIVE), give)]
         return choose_command(cases)

@@ -55,10 +55,10 @@ class Ask(NamedTuple):
     need: Word  # RESERVE: pages that the pool must have in all
 
 
-def command(op, order=0, type_=-1, use=0, handle=-1, owner=-1, page=0, fresh=1) -> Command:
+def command(op, order=0, type_=-1, use=0, handle=-1, owner=-1, page=0, fresh=1, compact=0):
     """A command with the fields that it needs; handles and pages as in `mm.state.Command`."""
     return Command(*(jnp.asarray(int(v) if isinstance(v, IntEnum) else v, jnp.int32)
-                     for v in (op, order, type_, use, handle, owner, page, fresh)))  # fmt: skip
+                     for v in (op, order, type_, use, handle, owner, page, fresh, compact)))  # fmt: skip
 
 
 def choose_command(cases: list[tuple[Any, Command]]) -> Command:
@@ -73,7 +73,7 @@ def one_page(ask: Ask, *, movable: bool = False, secret: bool = True) -> Command
     """alloc_page for a fault: on an LRU list as soon as it is in the page cache."""
     use = Use.USED | Use.LRU | (Use.SECRET if secret else 0)
     type_ = Migratetype.MOVABLE if movable else Migratetype.UNMOVABLE
-    return command(Op.ALLOC, type_=type_, use=use, owner=ask.handle)
+    return command(Op.GET, type_=type_, use=use, owner=ask.handle)
 
 
 class Turn(NamedTuple):

@@ -22,8 +22,8 @@ class CmaPool(Pool):
     one of `area_percent` of memory made of its MOVABLE pageblocks that hold nothing unmovable,
     from the top of memory down: where a real area, reserved at boot, would never have held any.
 
-    Not modelled: drain of per-CPU lists, pinned pages, retries, cma_alloc() going on one page
-    further after -EBUSY, charging of whole blocks to a cgroup.
+    Not modelled: pinned pages, retries, cma_alloc() going on one page further after -EBUSY,
+    charging of whole blocks to a cgroup.
     """
 
     name = "cma_pool"

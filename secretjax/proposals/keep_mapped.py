@@ -23,7 +23,7 @@ class KeepMapped(Proposal):
     def command(self, own, ask):
         return choose_command([
             (ask.when == When.FAULT, one_page(ask, movable=True, secret=False)),
-            (ask.when == When.RELEASE, command(Op.FREE, handle=ask.handle)),
+            (ask.when == When.RELEASE, command(Op.PUT, handle=ask.handle)),
         ])  # fmt: skip
 
     def advance(self, own, ask, answer):

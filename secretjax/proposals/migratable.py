@@ -15,8 +15,7 @@ class Migratable(PerPage):
     put back into the direct map, zeroed and freed. The secret is visible to that CPU for the copy:
     exposure is counted in pages, and becomes page-ns x CPUs with the cost table.
 
-    Not modelled: compaction as the one who asks (others empty whole pageblocks, as
-    alloc_contig_pages() does), PMD-sized moves, destinations grouped in already split blocks,
+    Not modelled: PMD-sized moves, destinations grouped in already split blocks,
     stale entries of the window, files that must never be mapped.
     """
 

@@ -17,8 +17,7 @@ class PerPage(Proposal):
     back and zeroes it. Secret pages sit on the unevictable LRU list: they count as movable when a
     pageblock is claimed although they never move (mm/page_alloc.c, prep_move_freepages_block()).
 
-    Not modelled: per-CPU lists, reclaim and compaction before a refusal, accounting of locked
-    memory, THP for the page cache.
+    Not modelled: accounting of locked memory, THP for the page cache.
     """
 
     name = "per_page"

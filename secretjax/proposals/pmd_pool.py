@@ -16,8 +16,7 @@ class PmdPool(Pool):
     one call, so no 2 MiB entry is split; it goes back when the file ends. With `fallback=False`
     it is the form without fallback, which refuses instead.
 
-    Not modelled: compaction for the order-9 request (it fails as soon as no free block of that
-    order is left), charging of whole blocks, pages zeroed once per block.
+    Not modelled: charging of whole blocks, pages zeroed once per block.
     """
 
     name = "pmd_pool"
@@ -28,7 +27,9 @@ class PmdPool(Pool):
     fallback: bool = True
 
     def grow(self, ask, use, owner):
-        return command(Op.ALLOC, PAGEBLOCK_ORDER, Migratetype.UNMOVABLE, use, owner=owner)
+        return command(
+            Op.GET, PAGEBLOCK_ORDER, Migratetype.UNMOVABLE, use, owner=owner, compact=1
+        )
 
 
 PROPOSAL = PmdPool

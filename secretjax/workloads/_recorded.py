@@ -1,7 +1,7 @@
 """A recorded request stream: what a kernel's per-CPU lists asked of its buddy lists, in order.
 
 A request is a row of two words, so that one gather fetches it.
-word 0   op (4) | order (4) | migratetype + 1 (4) | counts as movable (1) | new refill (1) |
+word 0   op (5) | order (4) | migratetype + 1 (4) | counts as movable (1) | new refill (1) |
          by handle (1) | offset within the block (10)
 word 1   pfn, or handle
 """
@@ -17,7 +17,7 @@ from secretjax.mm.layout import Use
 from secretjax.mm.state import Command, Op, Word
 from secretjax.mm.words import Migratetype
 
-ORDER, TYPE, LRU, FRESH, BY_HANDLE, OFFSET = 4, 8, 12, 13, 14, 15
+ORDER, TYPE, LRU, FRESH, BY_HANDLE, OFFSET = 5, 9, 13, 14, 15, 16
 
 
 def encode(requests: np.ndarray) -> np.ndarray:
@@ -56,8 +56,8 @@ def fetch(own, stream: Int32[Array, "rows 2"]) -> tuple[Word, Word]:
 
 def decode(word: Word, operand: Word) -> Command:
     """A row as a command to the zone."""
-    op = word & 15
-    alloc = op == Op.ALLOC
+    op = word & 31
+    alloc = (op == Op.ALLOC) | (op == Op.GET)
     by_handle = ((word >> BY_HANDLE) & 1) == 1
     use = Use.USED | jnp.where(((word >> LRU) & 1) == 1, int(Use.LRU), 0)
     return Command(
@@ -69,6 +69,7 @@ def decode(word: Word, operand: Word) -> Command:
         owner=jnp.where(alloc, operand, -1),
         page=jnp.where(by_handle, (word >> OFFSET) & 1023, operand),
         fresh=(word >> FRESH) & 1,
+        compact=jnp.zeros_like(word),
     )
 
 

@@ -19,13 +19,13 @@ from secretjax.workloads._recorded import BY_HANDLE, FRESH, LRU, TYPE
 class Do(IntEnum):
     """Script rows that are no commands to the zone. Word 1 is the count."""
 
-    OPEN = 8  # a file of so many pages is created and mapped
-    GROW = 9  # its next pages are touched in order
-    CLOSE = 10  # the oldest pages go: they are all of one file
-    PROBE = 11  # others ask for so many huge pages, and give them back
-    SHRINK = 12  # wholly idle pageblocks of a shared pool are asked back
-    DRAIN = 13  # others ask for huge pages until one is refused, and keep them
-    TAKES = 14  # others ask for pageblocks of the CMA area in the same way
+    OPEN = 16  # a file of so many pages is created and mapped
+    GROW = 17  # its next pages are touched in order
+    CLOSE = 18  # the oldest pages go: they are all of one file
+    PROBE = 19  # others ask for so many huge pages, and give them back
+    SHRINK = 20  # wholly idle pageblocks of a shared pool are asked back
+    DRAIN = 21  # others ask for huge pages until one is refused, and keep them
+    TAKES = 22  # others ask for pageblocks of the CMA area in the same way
 
 
 @dataclass
@@ -125,6 +125,7 @@ class Churn:
         self.turns = np.concatenate([order] * (2 + events // max(len(order), 1)))
         self.kind = kind
         self.first_handle = first_handle
+        self.spare = first_handle + len(self.pfn)  # for whoever needs a handle for a moment
         self.at = 0
 
     def rows(self, events: int) -> np.ndarray:
@@ -137,10 +138,10 @@ class Churn:
         gives = at % 2 == 0
         slot = self.turns[np.where(gives, at // 2, at // 2 - self.WINDOW)]
         known = 1 << BY_HANDLE
-        give = int(Op.FREE) | known | 1 << FRESH
+        give = int(Op.PUT) | known | 1 << FRESH
         kind = self.kind[slot]
         movable = kind == Migratetype.MOVABLE
-        take = int(Op.ALLOC) | (kind + 1) << TYPE | movable << LRU | 1 << FRESH | known
+        take = int(Op.GET) | (kind + 1) << TYPE | movable << LRU | 1 << FRESH | known
         words = np.where(gives, give, take)
         rows = np.stack([words, self.first_handle + slot], 1)
         return rows * (gives | (at // 2 >= self.WINDOW))[:, None]

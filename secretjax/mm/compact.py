@@ -1,0 +1,342 @@
+"""compact_zone(): movable pages go from the lower pageblocks into the holes of the upper ones.
+
+Two scanners: `source` goes up and collects up to 32 pages that can be moved, `sink` goes down and
+collects free blocks for them; the run ends when they meet or when what was wanted is there.
+
+Source: mm/compaction.c (compact_zone, __compact_finished, isolate_migratepages,
+isolate_migratepages_block, isolate_freepages, isolate_freepages_block, compaction_alloc,
+release_free_list, update_cached_migrate, update_pageblock_skip), mm/secretmem.c
+(secretmem_migrate_folio) of Linux 6.12.117.
+
+Left out: the searches of the free lists that spare the scanners some blocks
+(fast_find_migrateblock, fast_isolate_freepages); a batch is migrated from its first page up,
+the kernel begins with its last.
+"""
+
+import jax.numpy as jnp
+
+from secretjax.mm.background import free_on_own_list, score, take_turn
+from secretjax.mm.buddy import CLUSTER, account, was_alone
+from secretjax.mm.choose import lists_of
+from secretjax.mm.layout import (
+    COUNT,
+    FREE_SHIFT,
+    LRU_SHIFT,
+    NODE,
+    ORDER_SHIFT,
+    SKIP,
+    TYPE,
+    WHERE_SHIFT,
+    Use,
+    Where,
+)
+from secretjax.mm.percpu import drain_all, has
+from secretjax.mm.plan import Plan, counted
+from secretjax.mm.state import (
+    Bit,
+    Command,
+    Limits,
+    Op,
+    Phase,
+    Registers,
+    Run,
+    Sub,
+    Tick,
+    Try,
+)
+from secretjax.mm.words import PAGEBLOCK_ORDER, PAGEBLOCK_PAGES, Migratetype
+
+COST_FAILED = 20  # time for a page that could not be migrated, in hundredths of a page fault
+SUCCESS, PARTIAL, COMPLETE = range(1, 4)  # CONTENDED: buddy.py
+
+
+def blocks_end(pfn):
+    """pageblock_end_pfn()"""
+    return (pfn | (PAGEBLOCK_PAGES - 1)) + 1
+
+
+def ignores_skips(now: Registers):
+    """cc->ignore_skip_hint"""
+    return (now.run == Run.PROACTIVE) | (now.run == Run.MANUAL)
+
+
+def boundary(plan: Plan, view, now: Registers, limits: Limits) -> None:
+    """Between two batches: is the run over, does the CPU change hands, or on with the next block."""
+    here = view.kind == Phase.BOUNDARY
+    met = (now.sink >> PAGEBLOCK_ORDER) <= (now.source >> PAGEBLOCK_ORDER)
+    proactive = now.run == Run.PROACTIVE
+    disturbed = proactive & (now.kswapd >= 0)
+    enough = proactive & (score(now) <= limits.score_low)
+    aligned = (now.source & (PAGEBLOCK_PAGES - 1)) == 0
+    served = (now.run_order > 0) & aligned & free_on_own_list(now, now.run_order, now.run_type)
+    caught = now.capture >= 0
+    result = jnp.where(served | enough | caught, SUCCESS, 0)
+    result = jnp.where(disturbed, PARTIAL, result)
+    result = jnp.where(met, jnp.where(has(now, Bit.WHOLE), COMPLETE, PARTIAL), result)
+    over = here & (result > 0)
+    plan.set(over, result=result, phase=int(Phase.RELEASE))
+    top = (limits.end - 1) & -PAGEBLOCK_PAGES
+    plan.set(over & met, cached_async=now.init_migrate, cached_sync=now.init_migrate)
+    plan.set(over & met, cached_free=top)
+    task = (now.run == Run.ASYNC) | (now.run == Run.SYNC_LIGHT)
+    plan.raise_flag(over & met & task, Bit.FLUSH_SKIPS)
+    thread = proactive | (now.run == Run.ORDERED)
+    yields = here & ~over & thread & (now.slice <= 0)
+    plan.set(yields, busy=0, phase=int(Phase.FETCH))
+    take_turn(plan, yields, now, limits)
+    on = here & ~over & ~yields
+    same = (now.last >> PAGEBLOCK_ORDER) == (now.source >> PAGEBLOCK_ORDER)
+    plan.clear_flags(on, Bit.FINISH | Bit.ERROR)
+    plan.raise_flag(on & same & (now.last >= 0), Bit.FINISH)
+    plan.set(on, phase=int(Phase.SOURCE), spot=now.source, batch=0)
+
+
+def source(plan: Plan, view, now: Registers) -> None:
+    """isolate_migratepages(): the next pageblock whose pages may be moved away."""
+    here = view.kind == Phase.SOURCE
+    end = blocks_end(now.spot)
+    over = here & (end > now.sink)
+    row = view.near0
+    huge = ((row >> WHERE_SHIFT) == Where.NONE) & ((row >> ORDER_SHIFT) >= PAGEBLOCK_ORDER)
+    aligned = (now.spot & (PAGEBLOCK_PAGES - 1)) == 0
+    skips = aligned & ((view.block & SKIP) != 0) & ~ignores_skips(now) & ~has(now, Bit.FINISH)
+    label = view.block & TYPE
+    movable = (label == Migratetype.MOVABLE) | (label == Migratetype.CMA)
+    like = jnp.where(now.run_type == Migratetype.MOVABLE, movable, label == now.run_type)
+    foreign = (now.run == Run.ASYNC) & ~like
+    passed = here & ~over & (skips | huge | foreign)
+    plan.set(passed, spot=end, source=end)
+    cache(plan, passed & ~skips, now, end)
+    plan.set(over, source=now.spot, phase=int(Phase.MOVE), spot=now.spot)
+    plan.set(here & ~over & ~passed, phase=int(Phase.COLLECT), cursor=now.spot)
+
+
+def cache(plan: Plan, when, now: Registers, end) -> None:
+    """update_cached_migrate()"""
+    plan.set(when, cached_async=jnp.maximum(now.cached_async, end))
+    sync = when & (now.run != Run.ASYNC)
+    plan.set(sync, cached_sync=jnp.maximum(now.cached_sync, end))
+
+
+def movable_page(view, limits: Limits):
+    """Whether the page in view can be isolated from its LRU list."""
+    row = view.near0
+    in_use = ((row >> WHERE_SHIFT) == Where.NONE) & ((row & Use.USED) != 0)
+    order = (row >> ORDER_SHIFT) & 15
+    secret = (row & Use.SECRET) != 0
+    evictable = ~secret | ((limits.unevictable == 1) & (limits.secret != 2))
+    listed = ((row & Use.LRU) != 0) & ((row & Use.FIXED) == 0)
+    return in_use & listed & evictable & (order < PAGEBLOCK_ORDER), order
+
+
+def collect(plan: Plan, view, now: Registers, limits: Limits) -> None:
+    """isolate_migratepages_block(): up to 32 pages, from `spot` to `cursor`."""
+    here = view.kind == Phase.COLLECT
+    end = blocks_end(now.spot)
+    over = here & (now.cursor >= end)
+    movable, order = movable_page(view, limits)
+    row = view.near0
+    where = row >> WHERE_SHIFT
+    in_use = (where == Where.NONE) & ((row & Use.USED) != 0)
+    size = jnp.where((where == Where.BUDDY) | in_use, 1 << order, 1)
+    got = here & ~over & movable
+    stuck = here & ~over & ~movable & (where != Where.BUDDY)
+    drops = stuck & (now.run == Run.ASYNC)
+    plan.set(here & ~over, cursor=now.cursor + size)
+    plan.set(drops, cursor=end, batch=0)
+    plan.add(got, batch=size)
+    finish = has(now, Bit.FINISH)
+    full = got & (now.batch + size >= CLUSTER) & ~finish
+    ends = over | full
+    stop = jnp.where(over, end, now.cursor + size)
+    plan.set(ends, source=stop, phase=int(Phase.MOVE))
+    some = full | (over & (now.batch > 0))
+    plan.set(some, last=(stop - 1) & -PAGEBLOCK_PAGES)
+    # the skip bit: with the first page of a block that is scanned from its start, or if none came
+    begins = got & (now.batch == 0) & ((now.spot & (PAGEBLOCK_PAGES - 1)) == 0)
+    nothing = over & (now.batch == 0)
+    marks = (begins & ~ignores_skips(now)) | nothing
+    plan.write(marks, "block", view.block_at, view.block | SKIP)
+    cache(plan, nothing | (over & finish), now, end)
+
+
+def move(plan: Plan, view, now: Registers, limits: Limits) -> None:
+    """migrate_pages(): each page of the batch gets a target; then on to the next batch."""
+    here = view.kind == Phase.MOVE
+    over = here & ((now.spot >= now.source) | (now.batch <= 0))
+    movable, order = movable_page(view, limits)
+    row = view.near0
+    secret = (row & Use.SECRET) != 0
+    stays = here & ~over & movable & secret & (limits.secret == 0)
+    goes = here & ~over & movable & ~stays
+    where = row >> WHERE_SHIFT
+    used = (where == Where.NONE) & ((row & Use.USED) != 0)
+    size = jnp.where((where == Where.BUDDY) | used, 1 << order, 1)
+    plan.set(here & ~over & ~goes, spot=now.spot + size)
+    plan.add(stays, batch=-size, slice=-COST_FAILED)
+    plan.raise_flag(stays, Bit.ERROR)
+    plan.tick(stays, int(Tick.MIGRATE_FAILED))
+    plan.set(goes, sub=int(Sub.TARGET), sub_order=order, sub_owner=view.near1)
+    plan.set(goes, sub_use=row & NODE & ~Use.UNMAPPED, phase=int(Phase.FETCH))
+    plan.clear_flags(goes, Bit.TRIED)
+
+    aligned = (now.source & (PAGEBLOCK_PAGES - 1)) == 0
+    again = over & has(now, Bit.ERROR) & ~aligned & ~ignores_skips(now)
+    again = again & ~has(now, Bit.FINISH) & (now.run != Run.MANUAL)
+    plan.raise_flag(again, Bit.FINISH)
+    plan.clear_flags(again, Bit.ERROR)
+    plan.set(again, phase=int(Phase.SOURCE), spot=now.source, batch=0)
+    plan.set(again & (now.run_order == PAGEBLOCK_ORDER), last=-1)
+    done = over & ~again
+    at = now.source & -(1 << jnp.maximum(now.run_order, 0))
+    crossed = done & (now.run_order > 0) & (now.last >= 0) & (now.last < at)
+    plan.set(done, phase=int(Phase.BOUNDARY))
+    plan.set(crossed, last=-1)
+    drain_all(plan, crossed, now, int(Phase.BOUNDARY))
+
+
+def sink(plan: Plan, view, now: Registers) -> None:
+    """isolate_freepages(): the next pageblock, downwards, whose holes may be filled."""
+    here = view.kind == Phase.SINK
+    begin = now.sink & -PAGEBLOCK_PAGES
+    over = here & (begin < blocks_end(now.source))
+    row = view.near0
+    wanted = jnp.where(now.run_order > 0, now.run_order, PAGEBLOCK_ORDER)
+    free = ((row >> WHERE_SHIFT) == Where.BUDDY) & (((row >> ORDER_SHIFT) & 15) >= wanted)
+    label = view.block & TYPE
+    movable = (label == Migratetype.MOVABLE) | (label == Migratetype.CMA)
+    skips = ((view.block & SKIP) != 0) & ~ignores_skips(now)
+    passed = here & ~over & (free | ~movable | skips)
+    plan.set(passed, sink=begin - PAGEBLOCK_PAGES)
+    plan.set(over, phase=int(Phase.FETCH))
+    plan.set(here & ~over & ~passed, phase=int(Phase.ISOLATE), cursor=now.sink)
+
+
+def isolate(plan: Plan, view, now: Registers, limits: Limits):
+    """isolate_freepages_block(): free blocks become targets until there are enough."""
+    here = view.kind == Phase.ISOLATE
+    begin = now.sink & -PAGEBLOCK_PAGES
+    end = begin + PAGEBLOCK_PAGES
+    over = here & (now.cursor >= end)
+    row = view.near0
+    where, order = row >> WHERE_SHIFT, (row >> ORDER_SHIFT) & 15
+    free = where == Where.BUDDY
+    enough = now.free > limits.min + (1 << order)
+    got = here & ~over & free & enough
+    stops = here & ~over & free & ~enough
+    used = (where == Where.NONE) & ((row & Use.USED) != 0)
+    step = jnp.where(used & (order > 0), (1 << order) - 1, 0) + now.stride
+    plan.set(here & ~over & ~free, cursor=now.cursor + step)
+    plan.set(stops, sink=now.cursor, phase=int(Phase.FETCH))
+    plan.set(got, page=now.cursor, order=order, type=int(Migratetype.TARGET))
+    plan.set(got, phase=int(Phase.HOOK))
+    label = view.block & TYPE
+    plan.write(got, "block", view.block_at, counted(view.block, -(1 << order), 0))
+    account(plan, got, label, -(1 << order))
+    plan.empty(got & was_alone(row, view.near1), label, order)
+
+    plan.write(over, "block", view.block_at, view.block | SKIP)
+    below = begin - PAGEBLOCK_PAGES
+    plan.set(over, cached_free=jnp.minimum(now.cached_free, below), sink=below)
+    filled = now.have >= now.batch
+    plan.set(over, phase=jnp.where(filled, int(Phase.FETCH), int(Phase.SINK)))
+    wider = jnp.minimum(now.stride << 1, CLUSTER)
+    plan.set(over, stride=jnp.where(now.have > 0, 1, wider))
+    return got
+
+
+def hook(plan: Plan, view, now: Registers) -> None:
+    """The free block just isolated goes to the tail of its target list."""
+    here = view.kind == Phase.HOOK
+    size = 1 << now.order
+    have = now.have + size
+    cursor = now.page + size - 1 + now.stride
+    end = blocks_end(now.page)
+    filled = have >= now.batch
+    at_end = cursor >= end
+    plan.set(here, have=have, cursor=cursor, phase=int(Phase.ISOLATE))
+    stops = here & filled & ~at_end
+    plan.set(stops, sink=now.page + size, phase=int(Phase.FETCH))
+
+
+def reset(plan: Plan, view, now: Registers, limits: Limits) -> None:
+    """__reset_isolation_suitable(): pageblocks with something to move or to fill count again."""
+    here = view.kind == Phase.RESET
+    lru, free = (view.block >> LRU_SHIFT) & COUNT, (view.block >> FREE_SHIFT) & COUNT
+    plan.write(here & ((lru > 0) | (free > 0)), "block", view.block_at, view.block & ~SKIP)
+    first = here & (lru > 0) & (now.init_migrate < 0)
+    plan.set(first, init_migrate=now.cursor, cached_async=now.cursor, cached_sync=now.cursor)
+    cursor = now.cursor + PAGEBLOCK_PAGES
+    over = here & (cursor >= limits.end)
+    plan.set(here, cursor=cursor)
+    plan.set(over, phase=int(Phase.FETCH), cached_free=(limits.end - 1) & -PAGEBLOCK_PAGES)
+    plan.clear_flags(over, Bit.FLUSH_SKIPS)
+
+
+def release(plan: Plan, view, now: Registers) -> None:
+    """release_free_list(): the targets left over are given back, smallest first."""
+    here = view.kind == Phase.RELEASE
+    left = lists_of(now, Migratetype.TARGET) != 0
+    plan.set(here & left, sub=int(Sub.SURPLUS), phase=int(Phase.FETCH))
+    plan.set(here & ~left, phase=int(Phase.COMPACTED), have=0)
+    spare = (view.kind == Op.PUT) & (now.sub == Sub.SPARE)
+    begin = now.page & -PAGEBLOCK_PAGES
+    plan.set(spare, cached_free=jnp.maximum(now.cached_free, begin))
+
+
+def compacted(plan: Plan, view, command: Command, now: Registers, limits: Limits) -> None:
+    """The run is over: deferral, and who goes on."""
+    here = view.kind == Phase.COMPACTED
+    success = now.result == SUCCESS
+    order = now.run_order
+    reset = here & success & (order > 0) & (order >= now.failed_order)
+    plan.set(reset, failed_order=order + 1)
+    gave_up = (now.result == COMPLETE) | (now.result == PARTIAL)
+    sync = (now.run == Run.ORDERED) | (now.run == Run.SYNC_LIGHT)
+    defers = here & sync & gave_up & (now.capture < 0)
+    plan.set(defers, considered=0, shift=jnp.minimum(now.shift + 1, 6))
+    plan.set(defers, failed_order=jnp.minimum(now.failed_order, order))
+
+    thread = (now.run == Run.PROACTIVE) | (now.run == Run.ORDERED)
+    ends = here & thread
+    found = score(now)
+    found = found - (found > 0)
+    in_vain = (now.run == Run.PROACTIVE) & (found >= now.score)
+    wait = jnp.where(in_vain, limits.period << 6, limits.period)
+    plan.set(ends, run=int(Run.NONE), busy=0, phase=int(Phase.FETCH))
+    plan.set(ends, poll=jnp.where(now.want > 0, 0, wait), slice=0)
+    drain_all(plan, here & (now.run == Run.ORDERED) & gave_up, now, int(Phase.FETCH))
+
+    task = here & ~thread
+    plan.set(task, run=now.kept_run, run_order=now.kept_order, source=now.kept_source)
+    plan.set(task, sink=now.kept_sink, last=now.kept_last, busy=0, capture=-2)
+    plan.clear_flags(task, Bit.WHOLE)
+    plan.set(task, phase=int(Phase.FETCH))
+    plan.raise_flag(task & (now.kept_whole != 0), Bit.WHOLE)
+    caught = task & (now.capture >= 0)
+    succeeds(plan, caught, now)
+    plan.set(caught, attempt=int(Try.FAST))
+    follows = jnp.where(now.run == Run.ASYNC, int(Try.RECLAIM), int(Try.LAST))
+    plan.set(task & ~caught & (now.run != Run.MANUAL), attempt=follows)
+    plan.finish(task & (now.run == Run.MANUAL))
+
+
+def succeeds(plan: Plan, when, now: Registers) -> None:
+    """A request was served after compaction: compaction_defer_reset(), and the skip bits stay."""
+    plan.set(when, considered=0, shift=0)
+    plan.clear_flags(when, Bit.FLUSH_SKIPS)
+    plan.set(
+        when & (now.run_order >= now.failed_order), failed_order=now.run_order + 1
+    )
+
+
+def keep_captured(plan: Plan, view, choice, now: Registers):
+    """The block that was captured is the answer to the request. Returns where."""
+    here = (view.kind == Phase.COMPACTED) & (now.capture >= 0)
+    page = now.capture
+    plan.cell(0, here, page, 0, choice.use | (choice.want << ORDER_SHIFT))
+    plan.cell(1, here, page, 1, choice.owner)
+    gain = jnp.where((choice.use & Use.LRU) != 0, 1 << choice.want, 0)
+    plan.write(here, "block", view.block_at, counted(view.block, 0, gain))
+    plan.write(here & (choice.owner >= 0), "handle", choice.owner, page)
+    return here
