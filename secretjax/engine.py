@@ -22,6 +22,7 @@ from secretjax.admission.base import Admission
 from secretjax.errors import UserError
 from secretjax.mm.layout import HEADS, Use
 from secretjax.mm.load import load
+from secretjax.mm.machine import LANES as AXIS
 from secretjax.mm.machine import once, step
 from secretjax.mm.reading import read
 from secretjax.mm.state import Fault, Tick, Zone
@@ -85,7 +86,7 @@ def stream_runner(pages: int) -> Callable:
 
 
 def _runner(one: Callable) -> Callable:
-    batched = jax.vmap(one, in_axes=(0, 0, 0, None))
+    batched = jax.vmap(one, in_axes=(0, 0, 0, None), axis_name=AXIS)
 
     def loop(zones, own, tables, steps):
         def body(i, carry):

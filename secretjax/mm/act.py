@@ -4,54 +4,36 @@ import jax.numpy as jnp
 
 from secretjax.mm import background, buddy, compact, contig, directmap, percpu
 from secretjax.mm.layout import NODE
-from secretjax.mm.plan import Conditions, Plan
+from secretjax.mm.plan import Plan
 from secretjax.mm.state import Bit, Command, Limits, Op, Phase, Registers, Sub
+from secretjax.mm.words import COSTLY_ORDER
 
 
-def act(
-    now: Registers, command: Command, view, choice, limits: Limits, pages: int, asked: Conditions
-) -> Plan:
-    """All rules, applied to what a step has read."""
-    plan = Plan(now, asked)
+def usual(plan: Plan, view, choice, command: Command, now: Registers, limits: Limits) -> None:
+    """The rules of requests, of what is given back, and of the direct map."""
     allocate(plan, view, choice, command, now, limits)
     leaves = give_back(plan, view, choice, command, now, limits)
+    buddy.unhook(plan, leaves, view.near0, view.near1)
     directmap.unmap(plan, view, command, now)
     directmap.remap(plan, view, command)
-    leaves = leaves | contig.isolate(plan, view, command, now, pages)
-    contig.evacuate(plan, view, command, now)
-    leaves = leaves | contig.take(plan, view, command, now)
-    leaves = leaves | compact.isolate(plan, view, now, limits)
-    buddy.unhook(plan, leaves, view.near0, view.near1)
-    contig.undo(plan, view, command, now)
-    compaction(plan, view, choice, command, now, limits)
-    background.kswapd(plan, view, now, limits)
-    background.poll(plan, view, now, limits)
-    background.resume(plan, view, now, limits)
-    background.wait(plan, view, command, now, limits)
     note = view.kind == Op.NOTE
     plan.write(note, "handle", command.owner, command.page)
     plan.finish(note | (view.kind == Op.NOTHING))
-    return plan
 
 
 def allocate(plan: Plan, view, choice, command: Command, now: Registers, limits: Limits) -> None:
-    """A request and all that serves it."""
+    """A request and what serves it at once."""
     pops, dry = percpu.get(plan, view, choice, now, limits)
     none = background.slow(plan, view, choice, command, now, limits, pops, dry)
     buddy.refused(plan, none, choice, now)
-    background.direct(plan, view, choice, command, now, limits)
-    background.reclaim(plan, view, choice, now, limits)
     ready = buddy.allocate(plan, view, choice, now, limits) | buddy.second(plan, view, choice, now)
     ready = ready | buddy.split(plan, view, choice, now) | pops
-    ready = ready | compact.keep_captured(plan, view, choice, now)
     percpu.append(plan, view, choice, now)
-    compact.compacted(plan, view, command, now, limits)
     taken = (view.kind == Op.ALLOC) | (view.kind == Op.GET)
     page = jnp.where(taken, view.near0 & NODE, now.page)
-    page = jnp.where(view.kind == Phase.COMPACTED, now.capture, page)
     buddy.handed_out(plan, ready, now, page, choice.want)
     served = ready & (now.refill == 0) & (now.sub == Sub.NONE) & (command.op == Op.GET)
-    time = jnp.where(choice.want > 3, background.HUGE_FAULT, background.FAULT)
+    time = jnp.where(choice.want > COSTLY_ORDER, background.HUGE_FAULT, background.FAULT)
     background.spend(plan, served, now, time)
 
 
@@ -66,20 +48,35 @@ def give_back(plan: Plan, view, choice, command: Command, now: Registers, limits
     enough = now.free - now.free_cma > limits.high + now.boost
     plan.clear_flags(given & enough, Bit.BELOW_HIGH)
     buddy.after_free(plan, calm | given, command, now)
-    buddy.capture(plan, view, now, command)
     buddy.again(plan, view)
     leaves = buddy.walk(plan, view, now)
     buddy.cut(plan, view, choice, now)
-    back = view.kind == Phase.RELINK
-    last = back | (view.kind == Phase.HOOK) | (view.kind == Phase.APPEND)
+    last = (view.kind == Phase.RELINK) | (view.kind == Phase.APPEND)
     at_tail = plan.known(last | (put & (view.ahead == 1)))
     buddy.insert(plan, put | to_list | last | (view.kind == Phase.SPLIT), view, at_tail)
     return leaves
 
 
-def compaction(plan: Plan, view, choice, command: Command, now: Registers, limits: Limits) -> None:
-    """The phases of compact_zone(), and the drain before a range is emptied."""
+def seldom(
+    plan: Plan, view, choice, command: Command, now: Registers, limits: Limits, pages: int
+) -> None:
+    """The rules of ranges, of background threads and of compaction (see `machine.is_seldom`)."""
+    leaves = contig.isolate(plan, view, command, now, pages)
+    contig.evacuate(plan, view, command, now)
+    leaves = leaves | contig.take(plan, view, command, now)
+    leaves = leaves | compact.isolate(plan, view, now, limits)
+    buddy.unhook(plan, leaves, view.near0, view.near1)
+    contig.undo(plan, view, command, now)
     percpu.drain_all(plan, view.kind == Phase.FLUSH, now, int(Phase.EVACUATE))
+    hooked = view.kind == Phase.HOOK
+    buddy.insert(plan, hooked, view, hooked)
+    buddy.capture(plan, view, now, command)
+    background.direct(plan, view, choice, command, now, limits)
+    background.reclaim(plan, view, choice, now, limits)
+    background.kswapd(plan, view, now, limits)
+    background.poll(plan, view, now, limits)
+    background.resume(plan, view, now, limits)
+    background.wait(plan, view, command, now, limits)
     compact.boundary(plan, view, now, limits)
     compact.source(plan, view, now)
     compact.collect(plan, view, now, limits)
@@ -88,3 +85,6 @@ def compaction(plan: Plan, view, choice, command: Command, now: Registers, limit
     compact.hook(plan, view, now)
     compact.reset(plan, view, now, limits)
     compact.release(plan, view, now)
+    compact.compacted(plan, view, command, now, limits)
+    caught = compact.keep_captured(plan, view, choice, now)
+    buddy.handed_out(plan, caught, now, now.capture, choice.want)

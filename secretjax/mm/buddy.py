@@ -166,7 +166,7 @@ def allocate(plan: Plan, view, choice, now, limits):
     type_ = jnp.where(claim, choice.wants, choice.type)
     label = jnp.where(claim, (block & ~TYPE) | choice.wants, block)
     size = size_in_block(choice.want)
-    from_pool = choice.type == Migratetype.POOL
+    from_pool = choice.type >= Migratetype.POOL
     lru_gain = jnp.where((choice.use & Use.LRU) != 0, size, 0)
     word = counted(label, jnp.where(from_pool, 0, -size), lru_gain)
     plan.write(take, "block", view.block_at, word)

@@ -8,6 +8,7 @@ Source of the rules: mm/page_alloc.c of Linux 6.12.117 (__free_one_page, buddy_m
 expand, __rmqueue, __rmqueue_claim, try_to_steal_block, __rmqueue_steal, split_large_buddy).
 """
 
+from functools import partial
 from typing import NamedTuple
 
 import jax
@@ -15,7 +16,7 @@ import jax.numpy as jnp
 from jax import lax
 
 from secretjax.mm import percpu
-from secretjax.mm.act import act
+from secretjax.mm.act import seldom, usual
 from secretjax.mm.choose import Choice, choose
 from secretjax.mm.layout import (
     NODE,
@@ -30,7 +31,7 @@ from secretjax.mm.layout import (
     pcp_head,
     pcp_index,
 )
-from secretjax.mm.plan import Conditions
+from secretjax.mm.plan import Conditions, Plan
 from secretjax.mm.state import (
     Command,
     Flag,
@@ -45,6 +46,8 @@ from secretjax.mm.state import (
     Zone,
 )
 from secretjax.mm.words import PAGEBLOCK_ORDER, PAGEBLOCK_PAGES, Migratetype
+
+LANES = "lanes"  # name of the axis over which steps are batched
 
 
 class View(NamedTuple):
@@ -149,8 +152,10 @@ def focus(now: Registers, command: Command, kind: Word, known: Word) -> Word:
     in_hand = (kind >= Phase.SPLIT) & (kind <= Phase.SECOND)
     in_hand = in_hand | (kind == Phase.APPEND) | (kind == Phase.HOOK) | (kind == Phase.CAPTURE)
     p = jnp.where(in_hand, now.page, p)
-    at_cursor = (kind == Phase.WALK) | (kind == Phase.COLLECT) | (kind == Phase.ISOLATE)
-    p = jnp.where(at_cursor | (kind == Phase.RESET), now.cursor, p)
+    p = jnp.where((kind == Phase.WALK) | (kind == Phase.RESET), now.cursor, p)
+    scans = (kind == Phase.COLLECT) | (kind == Phase.ISOLATE)
+    scanned = jnp.where(kind == Phase.COLLECT, now.spot, now.sink) | (PAGEBLOCK_PAGES - 1)
+    p = jnp.where(scans, jnp.minimum(now.cursor, scanned), p)
     p = jnp.where(kind == Phase.CUT, now.cursor & -(1 << now.order), p)
     p = jnp.where((kind == Phase.EVACUATE) | (kind == Phase.MOVE), now.spot, p)
     p = jnp.where(kind == Phase.SOURCE, now.spot & -PAGEBLOCK_PAGES, p)
@@ -211,20 +216,37 @@ def look(zone: Zone, command: Command, go: Flag, pages: int) -> tuple[View, Choi
 def step(zone: Zone, command: Command, go: Flag, pages: int) -> tuple[Zone, Flag, Word]:
     """One step. Returns the zone, whether the command is finished, and its answer.
 
-    `go` is any value that is not batched and not known at compile time, true (see `once`).
+    To be batched over an axis named `LANES`. `go` is any value that is not batched and not known at compile time, true (see `once`).
     Answer: ALLOC, TAKE: pfn, or -1 when refused. UNMAP: -1 when no page-table page was to be had.
     GET: as ALLOC. MAP: order of the block, + 16 when it is a pool's; -2 when the page lies inside a block.
     MAP, FREE: -1 when nothing is known of the handle.
     """
     zone = commit(zone)
     view, choice = look(zone, command, go, pages)
+    limits = zone.limits
 
-    def conditions(now, command, view, choice, limits):
-        asked = Conditions()
-        draft = act(now, command, view, choice, limits, pages, asked)
-        return asked.pack(), draft.touched()
+    def asked(rules, now, command, view, choice, limits):
+        conditions = Conditions()
+        draft = Plan(now, conditions)
+        rules(draft, view, choice, command, now, limits)
+        return conditions.pack(), draft.touched()
 
-    words, touched = once(go, conditions, zone.now, command, view, choice, zone.limits)
-    plan = act(zone.now, command, view, choice, zone.limits, pages, Conditions(words))
-    now, writes, finished, answer = plan.result(*touched)
+    def apply(rules, now, so_far=None):
+        words, touched = once(go, partial(asked, rules), now, command, view, choice, limits)
+        plan = Plan(now, Conditions(words), so_far)
+        rules(plan, view, choice, command, now, limits)
+        return plan.result(*touched)
+
+    def more(_, carry):
+        return apply(partial(seldom, pages=pages), carry[0], carry[1:])
+
+    # in a batch: once for all lanes if one of them needs it
+    needed = lax.pmax(is_seldom(view.kind).astype(jnp.int32), LANES)
+    now, writes, finished, answer = lax.fori_loop(0, needed, more, apply(usual, zone.now))
     return zone._replace(now=now, writes=writes), finished, answer
+
+
+def is_seldom(kind: Word) -> Flag:
+    """Whether a step needs the rules that most steps of most states do without."""
+    ops = (kind == Op.TAKE) | (kind == Op.WAIT) | (kind == Op.COMPACT)
+    return (kind >= Phase.EVACUATE) | ops

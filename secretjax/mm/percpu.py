@@ -8,7 +8,7 @@ Left out: more than one CPU, the vmstat worker that shrinks idle lists (a kernel
 
 import jax.numpy as jnp
 
-from secretjax.mm.buddy import account, insert
+from secretjax.mm.buddy import account
 from secretjax.mm.choose import lowest
 from secretjax.mm.layout import LOW_ORDER_LISTS, NODE, ORDER_SHIFT, TAKEN, Use, pcp_order
 from secretjax.mm.plan import Plan, counted
@@ -19,7 +19,6 @@ from secretjax.mm.words import (
     PAGEBLOCK_PAGES,
     PCP_LISTS,
     PCP_SCALE_MAX,
-    Migratetype,
 )
 
 

@@ -45,7 +45,8 @@ class Conditions:
 class Plan:
     """Starts from the registers as they are; later settings win over earlier ones."""
 
-    def __init__(self, now: Registers, conditions: Conditions):
+    def __init__(self, now: Registers, conditions: Conditions, so_far=None):
+        """so_far: (writes, finished, answer) of rules that were applied before."""
         self.known = conditions.known
         self.now = now._asdict()
         zero, nowhere = jnp.zeros_like(now.phase), jnp.full_like(now.phase, NOWHERE)
@@ -57,6 +58,8 @@ class Plan:
         }
         self.finished = zero == 1
         self.answer = zero
+        if so_far is not None:
+            self.writes, self.finished, self.answer = so_far[0]._asdict(), *so_far[1:]
         no = zero == 1
         self.filled = (no, zero)
         self.emptied = (no, zero)

@@ -26,7 +26,10 @@ class Op(IntEnum):
 
 
 class Phase(IntEnum):
-    """Where a zone stands within a command. FETCH: ready for (the rest of) one."""
+    """Where a zone stands within a command. FETCH: ready for (the rest of) one.
+
+    From EVACUATE on: seldom, see `machine.seldom`.
+    """
 
     FETCH = 0
     SPLIT = 16  # halve the block in hand, upper half to its list
@@ -38,30 +41,30 @@ class Phase(IntEnum):
     CUT = 22  # a part of a block is given back: halve the block until the part stands alone
     UNMAP_1G = 23  # direct map of a page to be unmapped, 1 GiB level
     UNMAP_2M = 24  # and 2 MiB level
-    EVACUATE = 25  # over the blocks in use of an isolated pageblock, to migrate them
-    UNHOOK = 26  # the pageblock is empty: take it off its list
-    UNDO = 27  # it cannot be emptied: give it back as it was
-    FAILED = 28  # done; look for another, or say so
-    DRAIN = 29  # the oldest page of a per-CPU list goes to the buddy
-    APPEND = 30  # a block of a refill goes to the tail of its per-CPU list
-    GIVEN = 31  # a block was given back, and what that drained from the per-CPU lists
-    KSWAPD = 32  # kswapd runs
-    POLL = 33  # kcompactd wakes up
-    RESUME = 34  # and gets the CPU again
-    DIRECT = 35  # the task compacts for its own request
-    RECLAIM = 36  # and reclaims
-    BOUNDARY = 37  # compact_zone(): between two batches; compact_finished()
-    SOURCE = 38  # isolate_migratepages(): is this pageblock one to empty?
-    COLLECT = 39  # isolate_migratepages_block(): over its pages
-    MOVE = 40  # migrate_pages(): over the pages collected
-    SINK = 41  # isolate_freepages(): is this pageblock one to fill?
-    ISOLATE = 42  # isolate_freepages_block(): over its free blocks
-    HOOK = 43  # the free block just isolated becomes a target
-    RELEASE = 44  # release_free_list(): targets that were not used
-    COMPACTED = 45  # compact_zone() has returned
-    CAPTURE = 46  # compaction_capture(): the block in hand goes to the task that compacts
-    FLUSH = 48  # the per-CPU lists are drained before a range is emptied
-    RESET = 47  # __reset_isolation_suitable(): over the pageblocks
+    DRAIN = 25  # the oldest page of a per-CPU list goes to the buddy
+    APPEND = 26  # a block of a refill goes to the tail of its per-CPU list
+    GIVEN = 27  # a block was given back, and what that drained from the per-CPU lists
+    EVACUATE = 28  # over the blocks in use of an isolated pageblock, to migrate them
+    UNHOOK = 29  # the pageblock is empty: take it off its list
+    UNDO = 30  # it cannot be emptied: give it back as it was
+    FAILED = 31  # done; look for another, or say so
+    FLUSH = 32  # the per-CPU lists are drained before a range is emptied
+    KSWAPD = 33  # kswapd runs
+    POLL = 34  # kcompactd wakes up
+    RESUME = 35  # and gets the CPU again
+    DIRECT = 36  # the task compacts for its own request
+    RECLAIM = 37  # and reclaims
+    BOUNDARY = 38  # compact_zone(): between two batches; compact_finished()
+    SOURCE = 39  # isolate_migratepages(): is this pageblock one to empty?
+    COLLECT = 40  # isolate_migratepages_block(): over its pages
+    MOVE = 41  # migrate_pages(): over the pages collected
+    SINK = 42  # isolate_freepages(): is this pageblock one to fill?
+    ISOLATE = 43  # isolate_freepages_block(): over its free blocks
+    HOOK = 44  # the free block just isolated becomes a target
+    RELEASE = 45  # release_free_list(): targets that were not used
+    COMPACTED = 46  # compact_zone() has returned
+    CAPTURE = 47  # compaction_capture(): the block in hand goes to the task that compacts
+    RESET = 48  # __reset_isolation_suitable(): over the pageblocks
 
 
 class Sub(IntEnum):

@@ -15,9 +15,17 @@ from secretjax.mm.layout import (
     Use,
     Where,
     head,
+    pcp_head,
+    pcp_order,
 )
 from secretjax.mm.state import Zone
-from secretjax.mm.words import NR_PAGE_ORDERS, PAGEBLOCK_ORDER, PAGEBLOCK_PAGES, Migratetype
+from secretjax.mm.words import (
+    NR_PAGE_ORDERS,
+    PAGEBLOCK_ORDER,
+    PAGEBLOCK_PAGES,
+    PCP_LISTS,
+    Migratetype,
+)
 
 
 def validate(zone: Zone, pages: int) -> list[str]:
@@ -64,41 +72,50 @@ def _tiles(heads, order, word) -> list[str]:
     return wrong
 
 
-def _lists(rows, pages, zone, label, free) -> list[str]:
-    """Lists are rings both ways, of blocks of their order and type; masks say which are empty."""
-    wrong, seen = [], set()
-    masks = [int(np.asarray(getattr(zone.now, f"lists{k}"))) for k in ("01", "23", "45", "6")]
+def every_list(now, pages: int):
+    """(row of the head, migratetype or -1 for a per-CPU list, order, whether it has members)."""
+    masks = [int(np.asarray(getattr(now, f"lists{k}"))) for k in ("01", "23", "45", "67")]
     for mt in range(LIST_TYPES):
         full = (masks[mt >> 1] >> (NR_PAGE_ORDERS * (mt & 1))) & ALL_ORDERS
         for order in range(NR_PAGE_ORDERS):
-            begin = at = head(pages, mt, order)
-            name = f"list (type {mt}, order {order})"
-            length = 0
-            while True:
-                after = int(rows[at, 0] & NODE)
-                if rows[after, 1] != at:
-                    wrong.append(f"{name}: row {after} does not point back to {at}")
-                    break
-                if after == begin:
-                    break
-                at, length = after, length + 1
-                if at in seen or at >= pages:
-                    wrong.append(f"{name}: block {at} is on two lists, or none")
-                    break
-                seen.add(at)
-                if (rows[at, 0] >> ORDER_SHIFT) & 15 != order:
-                    wrong.append(f"{name}: block {at} has another order")
-                if mt != Migratetype.POOL and label[at >> PAGEBLOCK_ORDER] != mt:
-                    wrong.append(
-                        f"{name}: block {at} lies in a pageblock of type "
-                        f"{label[at >> PAGEBLOCK_ORDER]}"
-                    )
-                buddy = at ^ (1 << order)
-                same = rows[buddy, 0] >> ORDER_SHIFT == rows[at, 0] >> ORDER_SHIFT
-                if order < PAGEBLOCK_ORDER and same and buddy < pages:
-                    wrong.append(f"{name}: block {at} and its buddy are both free")
-            if bool(length) != bool((full >> order) & 1):
-                wrong.append(f"{name}: its bit says {(full >> order) & 1}, it has {length} blocks")
+            yield head(pages, mt, order), mt, order, bool((full >> order) & 1)
+    for k in range(PCP_LISTS):
+        full = bool((int(now.pcp_full) >> k) & 1)
+        yield int(pcp_head(pages, k)), -1, int(pcp_order(k)), full
+
+
+def _lists(rows, pages, zone, label, free) -> list[str]:
+    """Lists are rings both ways, of blocks of their order and type; masks say which are empty."""
+    wrong, seen = [], set()
+    for begin, mt, order, full in every_list(zone.now, pages):
+        at = begin
+        name = f"list (type {mt}, order {order})"
+        length = 0
+        while True:
+            after = int(rows[at, 0] & NODE)
+            if rows[after, 1] != at:
+                wrong.append(f"{name}: row {after} does not point back to {at}")
+                break
+            if after == begin:
+                break
+            at, length = after, length + 1
+            if at in seen or at >= pages:
+                wrong.append(f"{name}: block {at} is on two lists, or none")
+                break
+            seen.add(at)
+            if (rows[at, 0] >> ORDER_SHIFT) & 15 != order:
+                wrong.append(f"{name}: block {at} has another order")
+            if 0 <= mt < Migratetype.POOL and label[at >> PAGEBLOCK_ORDER] != mt:
+                wrong.append(
+                    f"{name}: block {at} lies in a pageblock of type {label[at >> PAGEBLOCK_ORDER]}"
+                )
+            buddy = at ^ (1 << order)
+            same = rows[buddy, 0] >> ORDER_SHIFT == rows[at, 0] >> ORDER_SHIFT
+            listed = 0 <= mt < Migratetype.TARGET
+            if listed and order < PAGEBLOCK_ORDER and same and buddy < pages:
+                wrong.append(f"{name}: block {at} and its buddy are both free")
+        if bool(length) != full:
+            wrong.append(f"{name}: its bit says {full}, it has {length} blocks")
     if seen != free:
         wrong.append(f"{len(seen ^ free)} free blocks are on no list")
     return wrong
@@ -131,4 +148,15 @@ def _counts(heads, where, order, word, block, zone) -> list[str]:
     cma = int(free[label == Migratetype.CMA].sum())
     if int(zone.now.free_cma) != cma:
         wrong.append(f"the zone counts {int(zone.now.free_cma)} free CMA pages, has {cma}")
+    listed = heads[where[heads] == Where.BUDDY]
+    huge = int((1 << (order[listed][order[listed] >= PAGEBLOCK_ORDER] - PAGEBLOCK_ORDER)).sum())
+    cached = heads[where[heads] == Where.PCP]
+    counters = {
+        "free_blocks": len(listed),
+        "free_huge": huge,
+        "pcp_count": int((1 << order[cached]).sum()) - int(zone.now.have),
+    }
+    for name, found in counters.items():
+        if int(getattr(zone.now, name)) != found:
+            wrong.append(f"the zone says {name} {int(getattr(zone.now, name))}, found {found}")
     return wrong
