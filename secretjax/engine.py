@@ -142,8 +142,8 @@ def measurer(pages: int) -> Callable:
         }
         idle = me.own.pool - (me.own.held - me.own.singles)
         pool_idle = jnp.where(me.own.pool > 0, idle, 0)
-        held = {"easy": me.easy, "held": me.own.held, "pool_pages": me.own.pool, "pool_idle": pool_idle}
-        reading = read(zone, pages, own, **held)
+        held = {"held": me.own.held, "pool_pages": me.own.pool, "pool_idle": pool_idle}
+        reading = read(zone, pages, own, easy=me.easy, **held)
         return {name: metric.read(reading) for name, metric in metrics.METRICS.items()}
 
     return jax.jit(jax.vmap(one))
@@ -186,11 +186,11 @@ def owned(zone: Zone, pfn, handle, handles: int, fixed=()) -> Zone:
 def timed(zone: Zone, rng: np.random.Generator, moves: bool) -> Zone:
     """The zone (of NumPy arrays) with its own timing of background threads.
 
-    Half a second lasts 700 to 10,000 page faults, by the host, as in the captured runs; kcompactd
-    is somewhere within its half second.
+    Half a second lasts 2,000 to 12,000 page faults, by the host, as in the captured runs;
+    kcompactd is somewhere within its half second.
     """
     as32 = lambda x: np.asarray(int(x), np.int32)  # noqa: E731
-    period = int(100 * np.exp(rng.uniform(np.log(700), np.log(10_000))))
+    period = int(100 * np.exp(rng.uniform(np.log(2_000), np.log(12_000))))
     limits = zone.limits._replace(period=as32(period), secret=as32(moves))
     random, poll = rng.integers(1, 1 << 31), rng.integers(1, period + 1)
     return zone._replace(limits=limits, now=zone.now._replace(random=as32(random), poll=as32(poll)))
@@ -352,9 +352,9 @@ def replay_counted(start, requests) -> tuple[np.ndarray, list, dict[str, int]]:
     marks = np.flatnonzero(requests[:, 0] == 2)
     stops = [int((requests[:k, 0] != 2).sum()) for k in marks] + [len(body)]
     allocations = int((body[:, 0] == 0).sum())
-    zones = stack([load(
-                start, rounded(allocations + 1), whole=recorded.blocks_at_start(body), percpu=False
-            )])
+    zones = stack(
+        [load(start, rounded(allocations + 1), whole=recorded.blocks_at_start(body), percpu=False)]
+    )
     pages = pages_of(zones)
     stream = np.zeros((1, rounded(len(body) + 1), 2), np.int32)
     stream[0, : len(body)] = recorded.encode(body)

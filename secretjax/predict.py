@@ -1,10 +1,9 @@
 """Closed loop: a captured machine's start state and demands, under the model's own dynamics.
 
 What the operations are, and what is answered, is said in `secretjax.cases.predict`. One task, one
-CPU. Not modelled yet: per-CPU lists (pages on them at the start stay in use until the first
-`cma_take`, which drains them), kswapd, kcompactd and direct compaction, so results hold until
-memory gets tight; churn between secret pages; a huge-page probe that finds no free block empties
-pageblocks as alloc_contig_pages() does, in place of direct compaction.
+CPU, and kswapd and kcompactd beside it; states differ by when these get the CPU, and by what a
+case leaves open (churn, pinned pages). Not modelled: the objects of the lab's churn one by one
+(pages of the same kinds come and go instead).
 """
 
 from dataclasses import dataclass
@@ -17,6 +16,7 @@ from secretjax.cases import PredictCase, ReplayCase, StartState
 from secretjax.errors import UserError
 from secretjax.mm.state import Op
 from secretjax.mm.words import Migratetype
+from secretjax.program import PATIENCE
 from secretjax.workloads._recorded import FRESH, encode
 from secretjax.workloads.base import Churn, Do, Script, Workload
 
@@ -26,7 +26,8 @@ POOL_OF_LAB = {  # settings.secret_pool of the captured kernel -> proposal, and 
     "cma": ("cma_pool", {"shared": True, "keep_idle": True}),
 }
 MODELLED = "K612y"
-PAUSE = 400_000  # time between two steps, in hundredths of a page fault (the captures' traces)
+PAUSE = 350_000  # time between two steps, in hundredths of a page fault (the captures' traces)
+BATCH = 64  # secret pages between two rounds of churn
 READS = {"secret_grow": 3, "thp_probe": 7}  # files of /proc that the lab reads after an operation
 
 
@@ -41,7 +42,11 @@ class CaseDemand(Workload):
         return sum(op["pages"] for op in self.ops if op["op"] == "secret_grow")
 
     def events(self, total):
-        return 0
+        return sum(
+            (op["pages"] // BATCH + 1) * churn_events(op)
+            for op in self.ops
+            if op["op"] == "secret_grow"
+        )
 
     def floor(self):
         return max((op.get("stop_if_free_below", 0) for op in self.ops), default=0)
@@ -53,8 +58,8 @@ class CaseDemand(Workload):
         script.measure("start")
         last = max((k for k, op in enumerate(self.ops) if "step" in op), default=-1)
         sizes = []
-        for k, op in enumerate(self.ops[: last + 1]):
-            write_op(script, op, sizes)
+        for op in self.ops[: last + 1]:
+            write_op(script, op, sizes, churn)
             if "step" in op:
                 script.measure(f"{op['step']}/{op['op']}")
             script.add(reads(READS.get(op["op"], 0), churn.spare))
@@ -72,13 +77,20 @@ def reads(files: int, handle: int) -> np.ndarray:
     return np.tile(rows, (files, 1))
 
 
-def write_op(script: Script, op: dict, sizes: list[int]) -> None:
+def churn_events(op: dict) -> int:
+    """Blocks that come or go after every 64 pages of a growth: one for each operation."""
+    return op["churn_per_64_pages"]
+
+
+def write_op(script: Script, op: dict, sizes: list[int], churn: Churn) -> None:
     """The rows of one operation. sizes: pages of the files that are open, in order."""
     kind = op["op"]
     if kind == "secret_grow":
         sizes.append(op["pages"])
         script.do(Do.OPEN, op["pages"])
-        script.do(Do.GROW, op["pages"])
+        batches = np.minimum(BATCH, op["pages"] - np.arange(0, op["pages"], BATCH))
+        grows = np.stack([np.full_like(batches, int(Do.GROW)), batches], 1)
+        script.add(churn.between(grows, churn_events(op)))
     elif kind == "thp_probe":
         script.do(Do.PROBE, op["huge_pages"])
     elif kind == "secret_free_all":
@@ -91,7 +103,9 @@ def write_op(script: Script, op: dict, sizes: list[int]) -> None:
     elif kind == "compact_memory":
         script.add(np.array([[int(Op.COMPACT), 0]]))
     elif kind == "grow_nr_hugepages":
-        script.do(Do.DRAIN, engine.SPARE_HANDLES)
+        by, patience = op["by"], op["stop_after_steps_without_gain"]
+        for _ in range(engine.SPARE_HANDLES // by + patience):
+            script.do(Do.DRAIN, by | patience << PATIENCE)
 
 
 def secret_metrics(out: engine.Outcome, k: int, total: int) -> dict[str, np.ndarray]:

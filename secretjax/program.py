@@ -19,6 +19,8 @@ from secretjax.proposals.base import Ask, Own, Proposal, Result, When, choose_co
 from secretjax.workloads import _recorded as recorded
 from secretjax.workloads.base import Do
 
+PATIENCE = 16  # bits of a DRAIN row's count above which stands after how many poor rows it stops
+
 
 class Program(NamedTuple):
     """Registers of one state beside its zone's."""
@@ -43,6 +45,7 @@ class Program(NamedTuple):
     huge_tried: Word
     huge_ok: Word
     easy: Word  # of them before the first request that had to compact
+    poor: Word  # DRAIN rows in a row that got nothing
 
 
 def start(stop: int, floor: int, total: int, base: int) -> Program:
@@ -101,6 +104,11 @@ class Rules:
         """Whether the user of the open file touches another page."""
         return (me.refused == 0) & (free >= me.floor)
 
+    def gave_up(self, me: Program, row: Row) -> Flag:
+        """Whether so many DRAIN rows got nothing that no more huge pages are asked for."""
+        patience = row.count >> PATIENCE
+        return (patience > 0) & (me.poor >= patience)
+
     def command(self, me: Program, row: Row, free: Word) -> Command:
         """The command of this step."""
         op = row.op
@@ -117,7 +125,7 @@ class Rules:
         return choose_command([
             (op < Do.OPEN, row.asked),
             (user, self.proposal.command(me.own, row.event)),
-            ((probing & (me.part == 0)) | (op == Do.DRAIN), huge),
+            ((probing & (me.part == 0)) | ((op == Do.DRAIN) & ~self.gave_up(me, row)), huge),
             (probing & (me.part == 1), give),
             (op == Do.TAKES, area),
         ])  # fmt: skip
@@ -135,7 +143,10 @@ class Rules:
             (Do.CLOSE, self.closed(me, went, row, turn.result, answer)),
             (Do.SHRINK, select(on & self.shares, went, next_row(went if self.shares else me))),
             (Do.PROBE, probed(me, row, answer)),
-            (Do.DRAIN, drained(me, row, stalls, answer)),
+            (
+                Do.DRAIN,
+                select(self.gave_up(me, row), next_row(me), drained(me, row, stalls, answer)),
+            ),
             (Do.TAKES, drained(me, row, stalls, answer)),
         ):
             follows = select(row.op == op, other, follows)
@@ -228,7 +239,10 @@ def probed(me: Program, row: Row, answer: Word) -> Program:
 def drained(me: Program, row: Row, stalls: Word, answer: Word) -> Program:
     """Others' huge pages, up to the count or until one is refused; they keep them."""
     got = answer >= 0
+    count = row.count & ((1 << PATIENCE) - 1)
+    gained = (me.done > 0) | got
     takes = me._replace(kept=me.kept + got, done=me.done + 1, huge_ok=me.huge_ok + got)
     easy = jnp.where(stalls == 0, takes.huge_ok, me.easy)
     takes = takes._replace(huge_tried=me.huge_tried + 1, easy=easy)
-    return select(got & (takes.done < row.count), takes, next_row(takes))
+    over = next_row(takes)._replace(poor=jnp.where(gained, 0, me.poor + 1))
+    return select(got & (takes.done < count), takes, over)

@@ -88,3 +88,4 @@ def seldom(
     compact.compacted(plan, view, command, now, limits)
     caught = compact.keep_captured(plan, view, choice, now)
     buddy.handed_out(plan, caught, now, now.capture, choice.want)
+    background.spend(plan, caught, now, background.HUGE_FAULT)

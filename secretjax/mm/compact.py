@@ -61,7 +61,7 @@ def ignores_skips(now: Registers):
 
 
 def boundary(plan: Plan, view, now: Registers, limits: Limits) -> None:
-    """Between two batches: is the run over, does the CPU change hands, or on with the next block."""
+    """Between two batches: is the run over, does the CPU change hands, which block is next."""
     here = view.kind == Phase.BOUNDARY
     met = (now.sink >> PAGEBLOCK_ORDER) <= (now.source >> PAGEBLOCK_ORDER)
     proactive = now.run == Run.PROACTIVE
@@ -325,9 +325,7 @@ def succeeds(plan: Plan, when, now: Registers) -> None:
     """A request was served after compaction: compaction_defer_reset(), and the skip bits stay."""
     plan.set(when, considered=0, shift=0)
     plan.clear_flags(when, Bit.FLUSH_SKIPS)
-    plan.set(
-        when & (now.run_order >= now.failed_order), failed_order=now.run_order + 1
-    )
+    plan.set(when & (now.run_order >= now.failed_order), failed_order=now.run_order + 1)
 
 
 def keep_captured(plan: Plan, view, choice, now: Registers):

@@ -216,10 +216,11 @@ def look(zone: Zone, command: Command, go: Flag, pages: int) -> tuple[View, Choi
 def step(zone: Zone, command: Command, go: Flag, pages: int) -> tuple[Zone, Flag, Word]:
     """One step. Returns the zone, whether the command is finished, and its answer.
 
-    To be batched over an axis named `LANES`. `go` is any value that is not batched and not known at compile time, true (see `once`).
-    Answer: ALLOC, TAKE: pfn, or -1 when refused. UNMAP: -1 when no page-table page was to be had.
-    GET: as ALLOC. MAP: order of the block, + 16 when it is a pool's; -2 when the page lies inside a block.
-    MAP, FREE: -1 when nothing is known of the handle.
+    To be batched over an axis named `LANES`. `go` is any value that is not batched and not known
+    at compile time, true (see `once`).
+    Answer: ALLOC, GET, TAKE: pfn, or -1 when refused. UNMAP: -1 when no page-table page was to be
+    had. MAP: order of the block, + 16 when it is a pool's; -2 when the page lies inside a block.
+    MAP, FREE, PUT: -1 when nothing is known of the handle.
     """
     zone = commit(zone)
     view, choice = look(zone, command, go, pages)

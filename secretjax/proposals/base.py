@@ -57,8 +57,10 @@ class Ask(NamedTuple):
 
 def command(op, order=0, type_=-1, use=0, handle=-1, owner=-1, page=0, fresh=1, compact=0):
     """A command with the fields that it needs; handles and pages as in `mm.state.Command`."""
-    return Command(*(jnp.asarray(int(v) if isinstance(v, IntEnum) else v, jnp.int32)
-                     for v in (op, order, type_, use, handle, owner, page, fresh, compact)))  # fmt: skip
+    given = (op, order, type_, use, handle, owner, page, fresh, compact)
+    return Command(
+        *(jnp.asarray(int(v) if isinstance(v, IntEnum) else v, jnp.int32) for v in given)
+    )
 
 
 def choose_command(cases: list[tuple[Any, Command]]) -> Command:

@@ -27,9 +27,7 @@ class PmdPool(Pool):
     fallback: bool = True
 
     def grow(self, ask, use, owner):
-        return command(
-            Op.GET, PAGEBLOCK_ORDER, Migratetype.UNMOVABLE, use, owner=owner, compact=1
-        )
+        return command(Op.GET, PAGEBLOCK_ORDER, Migratetype.UNMOVABLE, use, owner=owner, compact=1)
 
 
 PROPOSAL = PmdPool

@@ -149,7 +149,7 @@ class Churn:
     def between(self, steps: np.ndarray, events: int) -> np.ndarray:
         """Rows [steps, 2] with so many events after each."""
         rows = np.concatenate(
-            [steps[:, None], self.rows(len(steps) * events).reshape(-1, events, 2)], 1
+            [steps[:, None], self.rows(len(steps) * events).reshape(len(steps), events, 2)], 1
         )
         return rows.reshape(-1, 2)
 

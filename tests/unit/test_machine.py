@@ -26,7 +26,7 @@ def run_streams(batch):
     handles = max(int((b[:, 0] == 0).sum()) for b in bodies)
     starts = zip(batch, bodies, strict=True)
     zones = engine.stack(
-        [load(s.start, handles, whole=recorded.blocks_at_start(b)) for s, b in starts]
+        [load(s.start, handles, whole=recorded.blocks_at_start(b), percpu=False) for s, b in starts]
     )
     pages = engine.pages_of(zones)
     table = np.zeros((len(batch), max(map(len, bodies)) + 1, 2), np.int32)
@@ -94,7 +94,7 @@ def test_no_lane_reports_a_fault_and_the_streams_reach_the_rare_paths(ran):
 def test_the_compiled_step_copies_no_big_array():
     """An array that is read after it was written in the same step would be copied each step."""
     batch = streams.batch(4, seed=1, requests=50)
-    zones = engine.stack([load(s.start, 64) for s in batch])
+    zones = engine.stack([load(s.start, 64, percpu=False) for s in batch])
     own = recorded.Cursor(*(jnp.zeros(4, jnp.int32) for _ in range(2)))
     table = jnp.zeros((4, 64, 2), jnp.int32)
     run = engine.stream_runner(engine.pages_of(zones))
