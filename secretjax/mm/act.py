@@ -2,7 +2,7 @@
 
 import jax.numpy as jnp
 
-from secretjax.mm import background, buddy, compact, contig, directmap, percpu
+from secretjax.mm import background, buddy, compact, contig, directmap, percpu, search
 from secretjax.mm.layout import NODE
 from secretjax.mm.plan import Plan
 from secretjax.mm.state import Bit, Command, Limits, Op, Phase, Registers, Sub
@@ -65,6 +65,7 @@ def seldom(
     contig.evacuate(plan, view, command, now)
     leaves = leaves | contig.take(plan, view, command, now)
     leaves = leaves | compact.isolate(plan, view, now, limits)
+    leaves = leaves | search.snatch(plan, view, now, limits)
     buddy.unhook(plan, leaves, view.near0, view.near1)
     contig.undo(plan, view, command, now)
     percpu.drain_all(plan, view.kind == Phase.FLUSH, now, int(Phase.EVACUATE))
@@ -77,7 +78,9 @@ def seldom(
     background.poll(plan, view, now, limits)
     background.resume(plan, view, now, limits)
     background.wait(plan, view, command, now, limits)
-    compact.boundary(plan, view, now, limits)
+    compact.boundary(plan, view, now, limits, pages)
+    search.find(plan, view, now, pages)
+    search.search(plan, view, now, limits, pages)
     compact.source(plan, view, now)
     compact.collect(plan, view, now, limits)
     compact.move(plan, view, now, limits)

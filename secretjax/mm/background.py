@@ -88,6 +88,7 @@ def begin_run(plan: Plan, when, now: Registers, limits: Limits, kind, order, mig
     plan.clear_flags(when, Bit.WHOLE | Bit.FINISH | Bit.ERROR | Bit.TRIED)
     plan.raise_flag(when & whole, Bit.WHOLE)
     plan.set(when, last=-1, busy=1, batch=0, phase=int(Phase.BOUNDARY))
+    plan.set(when, fails=0, fast_start=-1, search_order=jnp.maximum(order, 0))
 
 
 def kswapd(plan: Plan, view, now: Registers, limits: Limits) -> None:

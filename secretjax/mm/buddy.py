@@ -119,7 +119,8 @@ def refused(plan: Plan, when, choice, now) -> None:
     plan.tick(failed & ~compacts, int(Tick.MIGRATE_FAILED))
     tried = (now.flags & Bit.TRIED) != 0
     fills = failed & compacts & ~tried
-    plan.set(fills, phase=int(Phase.SINK), sub=int(Sub.TARGET))
+    looks = jnp.where(now.run_order > 0, int(Phase.SEARCH), int(Phase.SINK))
+    plan.set(fills, phase=looks, sub=int(Sub.TARGET), node=-1)
     plan.set(fills, stride=jnp.where(now.run == Run.ASYNC, CLUSTER, 1))
     plan.raise_flag(fills, Bit.TRIED)
     met = (now.sink >> PAGEBLOCK_ORDER) <= (now.source >> PAGEBLOCK_ORDER)

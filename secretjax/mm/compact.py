@@ -8,9 +8,7 @@ isolate_migratepages_block, isolate_freepages, isolate_freepages_block, compacti
 release_free_list, update_cached_migrate, update_pageblock_skip), mm/secretmem.c
 (secretmem_migrate_folio) of Linux 6.12.117.
 
-Left out: the searches of the free lists that spare the scanners some blocks
-(fast_find_migrateblock, fast_isolate_freepages); a batch is migrated from its first page up,
-the kernel begins with its last.
+Left out: a batch is migrated from its first page up, the kernel begins with its last.
 """
 
 import jax.numpy as jnp
@@ -32,6 +30,7 @@ from secretjax.mm.layout import (
 )
 from secretjax.mm.percpu import drain_all, has
 from secretjax.mm.plan import Plan, counted
+from secretjax.mm.search import begin_find, was_found
 from secretjax.mm.state import (
     Bit,
     Command,
@@ -60,7 +59,7 @@ def ignores_skips(now: Registers):
     return (now.run == Run.PROACTIVE) | (now.run == Run.MANUAL)
 
 
-def boundary(plan: Plan, view, now: Registers, limits: Limits) -> None:
+def boundary(plan: Plan, view, now: Registers, limits: Limits, pages: int) -> None:
     """Between two batches: is the run over, does the CPU change hands, which block is next."""
     here = view.kind == Phase.BOUNDARY
     met = (now.sink >> PAGEBLOCK_ORDER) <= (now.source >> PAGEBLOCK_ORDER)
@@ -76,7 +75,7 @@ def boundary(plan: Plan, view, now: Registers, limits: Limits) -> None:
     over = here & (result > 0)
     plan.set(over, result=result, phase=int(Phase.RELEASE))
     top = (limits.end - 1) & -PAGEBLOCK_PAGES
-    plan.set(over & met, cached_async=now.init_migrate, cached_sync=now.init_migrate)
+    plan.set(over & met, cached_async=limits.first, cached_sync=limits.first)
     plan.set(over & met, cached_free=top)
     task = (now.run == Run.ASYNC) | (now.run == Run.SYNC_LIGHT)
     plan.raise_flag(over & met & task, Bit.FLUSH_SKIPS)
@@ -86,9 +85,11 @@ def boundary(plan: Plan, view, now: Registers, limits: Limits) -> None:
     take_turn(plan, yields, now, limits)
     on = here & ~over & ~yields
     same = (now.last >> PAGEBLOCK_ORDER) == (now.source >> PAGEBLOCK_ORDER)
-    plan.clear_flags(on, Bit.FINISH | Bit.ERROR)
-    plan.raise_flag(on & same & (now.last >= 0), Bit.FINISH)
+    finish = same & (now.last >= 0)
+    plan.clear_flags(on, Bit.FINISH | Bit.ERROR | Bit.FOUND)
+    plan.raise_flag(on & finish, Bit.FINISH)
     plan.set(on, phase=int(Phase.SOURCE), spot=now.source, batch=0)
+    begin_find(plan, on, now, limits, finish, pages)
 
 
 def source(plan: Plan, view, now: Registers) -> None:
@@ -99,13 +100,15 @@ def source(plan: Plan, view, now: Registers) -> None:
     row = view.near0
     huge = ((row >> WHERE_SHIFT) == Where.NONE) & ((row >> ORDER_SHIFT) >= PAGEBLOCK_ORDER)
     aligned = (now.spot & (PAGEBLOCK_PAGES - 1)) == 0
-    skips = aligned & ((view.block & SKIP) != 0) & ~ignores_skips(now) & ~has(now, Bit.FINISH)
+    checks = aligned & ~ignores_skips(now) & ~has(now, Bit.FINISH) & ~was_found(now)
+    skips = checks & ((view.block & SKIP) != 0)
     label = view.block & TYPE
     movable = (label == Migratetype.MOVABLE) | (label == Migratetype.CMA)
     like = jnp.where(now.run_type == Migratetype.MOVABLE, movable, label == now.run_type)
     foreign = (now.run == Run.ASYNC) & ~like
     passed = here & ~over & (skips | huge | foreign)
     plan.set(passed, spot=end, source=end)
+    plan.clear_flags(passed, Bit.FOUND)
     cache(plan, passed & ~skips, now, end)
     plan.set(over, source=now.spot, phase=int(Phase.MOVE), spot=now.spot)
     plan.set(here & ~over & ~passed, phase=int(Phase.COLLECT), cursor=now.spot)
@@ -255,7 +258,10 @@ def hook(plan: Plan, view, now: Registers) -> None:
     filled = have >= now.batch
     at_end = cursor >= end
     plan.set(here, have=have, cursor=cursor, phase=int(Phase.ISOLATE))
-    stops = here & filled & ~at_end
+    snatched = has(now, Bit.SNATCHED)
+    plan.set(here & snatched, phase=int(Phase.FETCH))
+    plan.clear_flags(here, Bit.SNATCHED)
+    stops = here & filled & ~at_end & ~snatched
     plan.set(stops, sink=now.page + size, phase=int(Phase.FETCH))
 
 
@@ -269,7 +275,8 @@ def reset(plan: Plan, view, now: Registers, limits: Limits) -> None:
     cursor = now.cursor + PAGEBLOCK_PAGES
     over = here & (cursor >= limits.end)
     plan.set(here, cursor=cursor)
-    plan.set(over, phase=int(Phase.FETCH), cached_free=(limits.end - 1) & -PAGEBLOCK_PAGES)
+    top = (limits.end - 1) & -PAGEBLOCK_PAGES
+    plan.set(over, phase=int(Phase.FETCH), cached_free=top, init_free=top)
     plan.clear_flags(over, Bit.FLUSH_SKIPS)
 
 

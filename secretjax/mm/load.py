@@ -266,7 +266,7 @@ def registers(start, link: np.ndarray, pages: int, giants: int, percpu: bool) ->
         "cached_free": (zone["end_pfn"] - 1) & -PAGEBLOCK_PAGES,
         "cached_async": zone["start_pfn"],
         "cached_sync": zone["start_pfn"],
-        "init_migrate": zone["start_pfn"],
+        "init_migrate": 0,
         "random": 1,
     }
     if percpu:

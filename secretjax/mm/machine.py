@@ -152,7 +152,9 @@ def focus(now: Registers, command: Command, kind: Word, known: Word) -> Word:
     in_hand = (kind >= Phase.SPLIT) & (kind <= Phase.SECOND)
     in_hand = in_hand | (kind == Phase.APPEND) | (kind == Phase.HOOK) | (kind == Phase.CAPTURE)
     p = jnp.where(in_hand, now.page, p)
-    p = jnp.where((kind == Phase.WALK) | (kind == Phase.RESET), now.cursor, p)
+    at_cursor = (kind == Phase.WALK) | (kind == Phase.RESET) | (kind == Phase.SNATCH)
+    p = jnp.where(at_cursor, now.cursor, p)
+    p = jnp.where((kind == Phase.FIND) | (kind == Phase.SEARCH), now.node, p)
     scans = (kind == Phase.COLLECT) | (kind == Phase.ISOLATE)
     scanned = jnp.where(kind == Phase.COLLECT, now.spot, now.sink) | (PAGEBLOCK_PAGES - 1)
     p = jnp.where(scans, jnp.minimum(now.cursor, scanned), p)
@@ -170,7 +172,7 @@ def look(zone: Zone, command: Command, go: Flag, pages: int) -> tuple[View, Choi
     known = zone.handle[jnp.maximum(command.handle, 0)]
     kind, choice, p, order = once(go, begin, now, command, zone.limits, known)
     is_alloc, is_drain = kind == Op.ALLOC, kind == Phase.DRAIN
-    takes = is_alloc | (kind == Op.GET)
+    takes = is_alloc | (kind == Op.GET) | (kind == Phase.FIND)
     row = jnp.where(kind == Op.TAKE, p & ~1023, jnp.maximum(p, 0))
     row = jnp.where(is_alloc, head(pages, choice.type, choice.order), row)
     near_row = jnp.where((kind == Op.GET) | is_drain, pcp_head(pages, choice.index), row)

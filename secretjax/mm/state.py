@@ -64,6 +64,9 @@ class Phase(IntEnum):
     RELEASE = 45  # release_free_list(): targets that were not used
     COMPACTED = 46  # compact_zone() has returned
     CAPTURE = 47  # compaction_capture(): the block in hand goes to the task that compacts
+    FIND = 49  # fast_find_migrateblock(): over a free list
+    SEARCH = 50  # fast_isolate_freepages(): over a free list, from its tail
+    SNATCH = 51  # and the block that it found
     RESET = 48  # __reset_isolation_suitable(): over the pageblocks
 
 
@@ -112,6 +115,8 @@ class Bit(IntEnum):
     WHOLE = 16  # cc->whole_zone
     FINISH = 32  # cc->finish_pageblock
     ERROR = 64  # the batch held a page that could not be migrated
+    FOUND = 256  # the pageblock was found by a search of the free lists
+    SNATCHED = 512  # the target was
     TRIED = 128  # isolate_freepages() was called for the target wanted
 
 
@@ -256,6 +261,17 @@ class Registers(NamedTuple):
     batch: Word  # pages isolated and not yet migrated
     have: Word  # pages on the target lists
     stride: Word  # of the free scanner
+    init_free: Word  # compact_init_free_pfn
+    node: Word  # searches: place in a free list, -1 begins
+    scan_order: Word  # its order
+    scanned: Word  # blocks looked at,
+    limit_left: Word  # at most,
+    goal: Word  # FIND: pages below are good
+    high_pfn: Word  # SEARCH: best fair block, -1 none
+    highest: Word  # highest pageblock seen
+    search_order: Word  # order that worked last
+    fails: Word  # fast_search_fail
+    fast_start: Word  # fast_start_pfn
     score: Word  # before a proactive run
     result: Word  # how compact_zone() ended
     capture: Word  # block captured by the task that compacts, -1 none yet, -2 no one waits

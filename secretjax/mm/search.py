@@ -1,0 +1,145 @@
+"""The searches of the free lists that spare compaction's scanners most of memory.
+
+`find` looks for a pageblock to empty: one near the beginning with a large free block in it.
+`search` looks for a free block to fill: one near the end.
+
+Source: mm/compaction.c (fast_find_migrateblock, reinit_migrate_pfn, update_fast_start_pfn,
+fast_isolate_freepages, next_search_order, freelist_scan_limit) of Linux 6.12.117.
+
+Left out: the lists keep their order (move_freelist_head and _tail turn them to where a search
+ended), and the rest of a found pageblock is not isolated with it (fast_isolate_around).
+"""
+
+import jax.numpy as jnp
+
+from secretjax.mm.buddy import CLUSTER, account, was_alone
+from secretjax.mm.choose import highest, lists_of
+from secretjax.mm.layout import NODE, SKIP, TYPE, head
+from secretjax.mm.percpu import has
+from secretjax.mm.plan import Plan, counted
+from secretjax.mm.state import Bit, Limits, Phase, Registers, Run, Word
+from secretjax.mm.words import COSTLY_ORDER, PAGEBLOCK_PAGES, Migratetype
+
+NONE, USED_UP = -1, -2  # of `Registers.fast_start`
+
+
+def scan_limit(now: Registers) -> Word:
+    """freelist_scan_limit()"""
+    return (CLUSTER >> jnp.minimum(now.fails, 31)) + 1
+
+
+def lists_below(now: Registers, order: Word) -> Word:
+    """Highest order below `order` whose MOVABLE list is not empty, -1 none."""
+    return highest(lists_of(now, Migratetype.MOVABLE) & ((1 << jnp.maximum(order, 0)) - 1))
+
+
+def begin_find(plan: Plan, when, now: Registers, limits: Limits, finish, pages: int) -> None:
+    """fast_find_migrateblock(): where it looks at all."""
+    direct = (now.run == Run.ASYNC) | (now.run == Run.SYNC_LIGHT)
+    at_start = now.source == limits.first
+    aligned = at_start | ((now.source & (PAGEBLOCK_PAGES - 1)) == 0)
+    like = ~direct | (now.run_type == Migratetype.MOVABLE)
+    go = when & ~finish & aligned & (now.run_order > COSTLY_ORDER) & like
+    distance = (now.sink - now.source) >> jnp.where(at_start, 1, 3)
+    order = lists_below(now, now.run_order)
+    plan.set(go, goal=(now.source + distance) & -PAGEBLOCK_PAGES, scanned=0, scan_order=order)
+    plan.set(go, node=head(pages, int(Migratetype.MOVABLE), jnp.maximum(order, 0)))
+    plan.set(go, phase=int(Phase.FIND), limit_left=scan_limit(now))
+
+
+def find(plan: Plan, view, now: Registers, pages: int) -> None:
+    """The next block of the list: is its pageblock one to empty?"""
+    here = view.kind == Phase.FIND
+    page = view.near0 & NODE
+    over = (now.scan_order < COSTLY_ORDER) | (now.scanned >= now.limit_left)
+    end = page >= pages
+    good = (page < now.goal) & ((view.block & SKIP) == 0)
+    found = here & ~over & ~end & good
+    plan.set(here & ~over & ~end & ~good, node=page, scanned=now.scanned + 1)
+    order = lists_below(now, now.scan_order)
+    turns = here & ~over & end
+    plan.set(turns, scan_order=order)
+    plan.set(turns, node=head(pages, int(Migratetype.MOVABLE), jnp.maximum(order, 0)))
+
+    begin = page & -PAGEBLOCK_PAGES
+    plan.raise_flag(found & (begin != now.source), Bit.FOUND)
+    lowest = jnp.where(now.fast_start == NONE, page, jnp.minimum(now.fast_start, page))
+    plan.set(found & (now.fast_start != USED_UP), fast_start=lowest)
+    plan.set(found, fails=0, spot=begin, source=begin, phase=int(Phase.SOURCE))
+
+    lost = here & over
+    again = lost & (now.fast_start >= 0)
+    plan.set(lost, fails=now.fails + 1, phase=int(Phase.SOURCE), spot=now.source)
+    plan.set(again, spot=now.fast_start, source=now.fast_start, fast_start=USED_UP)
+
+
+def search(plan: Plan, view, now: Registers, limits: Limits, pages: int) -> None:
+    """fast_isolate_freepages(): the next block of the list, from its tail."""
+    here = view.kind == Phase.SEARCH
+    begins = here & (now.node < 0)
+    at_start = now.sink >= now.init_free
+    order = jnp.minimum(now.run_order - 1, now.search_order)
+    allowed = jnp.where(at_start, PAGEBLOCK_PAGES >> 1, jnp.maximum(scan_limit(now) >> 1, 1))
+    plan.set(begins, limit_left=allowed, scanned=0, scan_order=order, search_order=order)
+    plan.set(begins, high_pfn=-1, highest=0, node=movable_head(order, pages))
+
+    quarter = (now.sink - now.source) >> 2
+    low = (now.sink - quarter) & -PAGEBLOCK_PAGES
+    least = (now.sink - 2 * quarter) & -PAGEBLOCK_PAGES
+    goes = here & ~begins
+    page = view.near1
+    end = page >= pages
+    reached = goes & ~end
+    begin = page & -PAGEBLOCK_PAGES
+    plan.set(reached & (page >= now.highest), highest=jnp.maximum(begin, limits.first))
+    hit = reached & (page >= low)
+    plan.set(hit, fails=0, search_order=now.scan_order, cursor=page, phase=int(Phase.SNATCH))
+    fair = reached & ~hit & (page >= least) & (page > now.high_pfn)
+    left = jnp.where(fair, now.limit_left >> 1, now.limit_left)
+    plan.set(fair, high_pfn=page)
+    scanned = now.scanned + reached
+    plan.set(goes, limit_left=left, scanned=scanned, node=page)
+    tired = scanned >= left
+    closes = goes & ~hit & (end | tired)
+    best = jnp.where(fair, page, now.high_pfn)
+    plan.set(closes & (best >= 0), cursor=best, phase=int(Phase.SNATCH))
+    on = closes & (best < 0)
+    down = jnp.where(now.scan_order > 0, now.scan_order, now.run_order) - 1
+    wrapped = down == now.search_order
+    plan.set(on & tired, limit_left=jnp.maximum(left >> 1, 1))
+    plan.set(on, scan_order=down, scanned=0, node=movable_head(down, pages))
+    lost = on & wrapped
+    shorter = jnp.where(now.search_order > 0, now.search_order, now.run_order) - 1
+    plan.set(lost, fails=now.fails + 1, search_order=shorter, phase=int(Phase.SINK))
+    direct = (now.run == Run.ASYNC) | (now.run == Run.SYNC_LIGHT)
+    jump = jnp.where(now.highest >= least, now.highest, jnp.where(direct, least, now.sink))
+    plan.set(lost & at_start, sink=jump)
+    cached = (now.highest > 0) & (now.highest >= now.cached_free)
+    plan.set((hit | closes) & cached, cached_free=now.highest - PAGEBLOCK_PAGES)
+
+
+def movable_head(order: Word, pages: int) -> Word:
+    """Head of the MOVABLE list of an order."""
+    return head(pages, int(Migratetype.MOVABLE), order)
+
+
+def snatch(plan: Plan, view, now: Registers, limits: Limits):
+    """__isolate_free_page() of the block found. Returns where it leaves its list."""
+    here = view.kind == Phase.SNATCH
+    order = now.scan_order
+    enough = now.free > limits.min + (1 << order)
+    got = here & enough
+    plan.set(here & ~enough, phase=int(Phase.SINK))
+    plan.set(got, page=now.cursor, order=order, type=int(Migratetype.TARGET))
+    plan.set(got, phase=int(Phase.HOOK))
+    plan.raise_flag(got, Bit.SNATCHED)
+    label = view.block & TYPE
+    plan.write(got, "block", view.block_at, counted(view.block, -(1 << order), 0))
+    account(plan, got, label, -(1 << order))
+    plan.empty(got & was_alone(view.near0, view.near1), label, order)
+    return got
+
+
+def was_found(now: Registers):
+    """fast_find_block: the skip bit of this pageblock does not matter."""
+    return has(now, Bit.FOUND)
