@@ -45,7 +45,7 @@ def give_back(plan: Plan, view, choice, command: Command, now: Registers, limits
     put = buddy.join(plan, to_merge | (view.kind == Phase.MERGE), view, now)
     buddy.given_back(plan, put, command, now)
     given = view.kind == Phase.GIVEN
-    enough = now.free - now.free_cma > limits.high + now.boost
+    enough = now.free - now.free_cma - now.free_atomic > limits.high + now.boost
     plan.clear_flags(given & enough, Bit.BELOW_HIGH)
     buddy.after_free(plan, calm | given, command, now)
     buddy.again(plan, view)

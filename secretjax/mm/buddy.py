@@ -46,6 +46,7 @@ def account(plan: Plan, when, migratetype, pages) -> None:
     counts = when & (migratetype < Migratetype.ISOLATE)
     plan.add(counts, free=pages)
     plan.add(when & (migratetype == Migratetype.CMA), free_cma=pages)
+    plan.add(when & (migratetype == Migratetype.HIGHATOMIC), free_atomic=pages)
 
 
 def count_blocks(plan: Plan, when, order, sign: int) -> None:

@@ -85,7 +85,8 @@ def watermarks(now: Registers, limits: Limits, order: Word, wants: Word) -> list
         )
     )  # fmt: skip
     there = ((U | M | R | jnp.where(movable, C, 0)) >> order) != 0
-    usable = now.free - jnp.where(movable, 0, now.free_cma) - ((1 << order) - 1) - now.boost
+    unusable = now.free_atomic + jnp.where(movable, 0, now.free_cma) + ((1 << order) - 1)
+    usable = now.free - unusable - now.boost
     there = (order == 0) | there
     return [there & (usable > mark) for mark in (limits.high, limits.low, limits.min)]
 

@@ -245,6 +245,7 @@ def registers(start, link: np.ndarray, pages: int, giants: int, percpu: bool) ->
     orders = start.list_order.astype(np.int64)
     size = 1 << orders
     cma = start.list_mt == Migratetype.CMA
+    atomic = start.list_mt == Migratetype.HIGHATOMIC
     isolated = start.list_mt == Migratetype.ISOLATE
     zone = start.zone
     now = dict.fromkeys(Registers._fields, 0) | {
@@ -258,6 +259,7 @@ def registers(start, link: np.ndarray, pages: int, giants: int, percpu: bool) ->
         "last": -1,
         "free": size[buddy & ~isolated].sum(),
         "free_cma": size[buddy & cma].sum(),
+        "free_atomic": size[buddy & atomic].sum(),
         "free_blocks": buddy.sum(),
         "free_huge": (size[buddy & (orders >= PAGEBLOCK_ORDER)] >> PAGEBLOCK_ORDER).sum(),
         "giants": giants,

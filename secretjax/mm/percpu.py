@@ -39,14 +39,15 @@ def first_full(now: Registers) -> Word:
     return jnp.where(at >= PCP_LISTS, at - PCP_LISTS, at)
 
 
-def to_draw(now: Registers, limits: Limits, order: Word) -> tuple[Word, Word, Word]:
+def to_draw(now: Registers, limits: Limits, choice) -> tuple[Word, Word, Word]:
     """nr_pcp_alloc(): blocks to draw, and the new pcp->high and alloc_factor."""
-    base = limits.batch
+    base, order = limits.batch, choice.want
+    below = has(now, Bit.BELOW_HIGH) | ~choice.high
     high = jnp.clip(now.pcp_high, limits.high_min, limits.high_max)
     small = high < base
     factor = jnp.where(order == 0, now.alloc_factor, 0)
     batch = base << factor
-    tunes = (limits.high_min != limits.high_max) & ~has(now, Bit.BELOW_HIGH) & ~small
+    tunes = (limits.high_min != limits.high_max) & ~below & ~small
     high = jnp.where(tunes, jnp.minimum(high + batch, limits.high_max), high)
     most = jnp.maximum(high - now.pcp_count - base, base)
     grows = (order == 0) & (batch <= most) & (now.alloc_factor < PCP_SCALE_MAX) & ~small
@@ -64,7 +65,8 @@ def to_drain(now: Registers, limits: Limits, order: Word) -> tuple[dict[str, Wor
     count = now.pcp_count + size
     base, most = limits.batch, limits.batch << PCP_SCALE_MAX
     batched = (order > 0) & (order <= COSTLY_ORDER)
-    flush = batched & has(now, Bit.PREV_HIGH) & (now.free_count >= base)
+    # PCPF_FREE_HIGH_BATCH is taken as set: the CPU's cache slice holds more than three batches.
+    flush = batched & has(now, Bit.PREV_HIGH) & (now.free_count >= base) & (count >= base)
     free_count = now.free_count + jnp.where(now.free_count < most, size, 0)
     high = jnp.clip(now.pcp_high, limits.high_min, limits.high_max)
     below = has(now, Bit.BELOW_HIGH) & (limits.high_min != limits.high_max)
@@ -103,7 +105,7 @@ def get(plan: Plan, view, choice, now: Registers, limits: Limits):
     top = now.sub == Sub.NONE
     plan.set(go & ~listed & top, attempt=int(Try.BUDDY))
     plan.set(go & ~listed & ~top, inner=int(Try.BUDDY))
-    refill, high, factor = to_draw(now, limits, choice.want)
+    refill, high, factor = to_draw(now, limits, choice)
     plan.set(draws & top, attempt=int(Try.SERVE))
     plan.set(draws & ~top, inner=int(Try.SERVE))
     plan.set(draws, refill=refill, pcp_high=high, alloc_factor=factor, mode=0)

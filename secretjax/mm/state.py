@@ -219,6 +219,7 @@ class Registers(NamedTuple):
     lists67: Word
     free: Word  # NR_FREE_PAGES
     free_cma: Word  # NR_FREE_CMA_PAGES
+    free_atomic: Word  # zone->nr_free_highatomic
     free_blocks: Word  # on the buddy lists, of any order
     free_huge: Word  # of them of pageblock size or larger, in pageblocks
     giants: Word  # 1 GiB entries of the direct map

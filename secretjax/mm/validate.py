@@ -145,13 +145,12 @@ def _counts(heads, where, order, word, block, zone) -> list[str]:
     total = int(free[label != Migratetype.ISOLATE].sum())
     if int(zone.now.free) != total:
         wrong.append(f"the zone counts {int(zone.now.free)} free pages, has {total}")
-    cma = int(free[label == Migratetype.CMA].sum())
-    if int(zone.now.free_cma) != cma:
-        wrong.append(f"the zone counts {int(zone.now.free_cma)} free CMA pages, has {cma}")
     listed = heads[where[heads] == Where.BUDDY]
     huge = int((1 << (order[listed][order[listed] >= PAGEBLOCK_ORDER] - PAGEBLOCK_ORDER)).sum())
     cached = heads[where[heads] == Where.PCP]
     counters = {
+        "free_cma": int(free[label == Migratetype.CMA].sum()),
+        "free_atomic": int(free[label == Migratetype.HIGHATOMIC].sum()),
         "free_blocks": len(listed),
         "free_huge": huge,
         "pcp_count": int((1 << order[cached]).sum()) - int(zone.now.have),

@@ -10,7 +10,7 @@ import pandas as pd
 
 from secretjax import cases, engine
 from secretjax.cases import PredictCase, ReplayCase, StartState
-from secretjax.predict import MODELLED, open_questions, predict
+from secretjax.predict import MODELLED, predict
 
 # The tolerance of a figure: absolute, relative. It agrees when the mean is within the larger.
 TOLERANCE = {
@@ -49,7 +49,7 @@ def compare(
               snapshots the lists, and how many are equal in their order; frees, pageblocks claimed
               (of them by moving their free blocks) and blocks stolen on the way; pages of the zone
     predict   one row a case, step and metric: the kernel's value, the model's mean and the 2.5 and
-              97.5 percentiles of its states (one where nothing is drawn: all would be equal);
+              97.5 percentiles of its states;
               `inside` that range; `agrees` by `TOLERANCE`, None where it has none; `lacks`: what
               the model has not got that the kernel used there
     A case of a kernel whose fallback is not modelled has one row, with `modelled` false.
@@ -144,8 +144,7 @@ def predict_rows(path: Path, states: int, seed: int) -> list[dict]:
     lacks = LACKS[blank["scenario"]]
     if any(op.get("churn_per_64_pages") for op in case.ops):
         lacks += ", churn between secret pages"
-    runs = states if open_questions(case) else 1
-    found = {s["step"]: s["metrics"] for s in predict(case, None, runs, seed)}
+    found = {s["step"]: s["metrics"] for s in predict(case, None, states, seed)}
     rows = []
     for step in kernel["steps"]:
         for metric, value in step["metrics"].items():

@@ -1,0 +1,150 @@
+"""The model behind its per-CPU lists is the kernel, on what tasks asked for and gave back."""
+
+from dataclasses import replace
+
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from secretjax import engine
+from secretjax.cases import read
+from secretjax.mm.layout import NODE, pcp_head
+from secretjax.mm.load import lists, load
+from secretjax.mm.state import Op
+from secretjax.mm.words import PCP_LISTS
+from secretjax.workloads import _recorded as recorded
+from tests.kernel.test_pcp_oracle import CASES, DEMANDS, NAMES, TASKS
+from tests.oracle import streams
+from tests.oracle.kernel import MOVABLE, REFUSED
+from tests.oracle.pcp import Pcp
+
+NEVER = 1 << 30
+HOPELESS = 16
+
+
+def start_of(name: str, folder):
+    """The arrays of a file in tasks/ and its start state."""
+    with np.load(TASKS / f"{name}.npz") as file:
+        arrays = {key: file[key] for key in file.files}
+    if "case" in arrays:
+        return arrays, read(CASES / arrays["case"].item()).start
+    np.savez(folder / "start.npz", **{k: v for k, v in arrays.items() if k not in DEMANDS})
+    return arrays, read(folder / "start.npz")
+
+
+def rows_of(tasks: np.ndarray, movable: np.ndarray) -> np.ndarray:
+    """Script rows: allocation k is remembered under handle k; frees name the page."""
+    gets = tasks[:, 0] == 0
+    number = np.cumsum(gets) - 1
+    word = np.where(gets, int(Op.GET), int(Op.PUT)) | tasks[:, 1] << recorded.ORDER
+    word |= (np.where(gets, tasks[:, 2], -1) + 1) << recorded.TYPE
+    on_lru = np.zeros(len(tasks), np.int64)
+    on_lru[gets] = movable
+    word |= on_lru << recorded.LRU | gets << recorded.FRESH
+    return np.stack([word, np.where(gets, number, tasks[:, 3])], 1).astype(np.int32)
+
+
+def whole_blocks(tasks: np.ndarray, pfns: np.ndarray) -> list[tuple[int, int]]:
+    """(pfn, order) of the larger blocks that are given back and were in use at the start."""
+    got, found, k = set(), [], 0
+    for op, order, _, pfn in tasks.tolist():
+        if op == 0:
+            got.add(int(pfns[k]))
+            k += 1
+        elif pfn in got:
+            got.remove(pfn)
+        elif order:
+            found.append((pfn, order))
+    return found
+
+
+def run(start, tasks: np.ndarray, movable: np.ndarray, whole):
+    """The zone after the stream; background threads never get the CPU."""
+    allocations = int((tasks[:, 0] == 0).sum())
+    quiet = {"period": NEVER, "score_high": 1000}
+    zone = load(start, engine.rounded(allocations + 1), whole=whole, **quiet)
+    zone = zone._replace(now=zone.now._replace(failures=jnp.asarray(HOPELESS, jnp.int32)))
+    zones = engine.stack([zone])
+    stream = np.zeros((1, engine.rounded(len(tasks) + 1), 2), np.int32)
+    stream[0, : len(tasks)] = rows_of(tasks, movable)
+    own = recorded.Cursor(jnp.zeros(1, jnp.int32), jnp.full(1, len(tasks), jnp.int32))
+    runner = engine.stream_runner(engine.pages_of(zones))
+    zones, _ = engine.run_to_stop(runner, zones, own, jnp.asarray(stream), 1 << 26)
+    return zones, np.asarray(zones.handle[0], np.int64)[:allocations]
+
+
+def per_cpu(zones) -> list[int]:
+    """The first pages of all blocks on per-CPU lists, list after list, head first."""
+    pages = engine.pages_of(zones)
+    link, found = np.asarray(zones.link[0]).reshape(-1, 2), []
+    for k in range(PCP_LISTS):
+        head = at = int(pcp_head(pages, k))
+        while (at := int(link[at, 0] & NODE)) != head:
+            found.append(at)
+    return found
+
+
+def scalars(zones) -> list[int]:
+    """count, high, high_min, high_max, batch, alloc_factor, free_count."""
+    now, limits = zones.now, zones.limits
+    words = (now.pcp_count, now.pcp_high, limits.high_min, limits.high_max, limits.batch)
+    return [int(w[0]) for w in (*words, now.alloc_factor, now.free_count)]
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_every_task_level_pfn_and_per_cpu_list_is_the_kernels(name, tmp_path):
+    arrays, start = start_of(name, tmp_path)
+    whole = whole_blocks(arrays["tasks"], arrays["pfn"])
+    zones, pfns = run(start, arrays["tasks"].astype(np.int64), arrays["movable"], whole)
+    assert int(zones.now.fault[0]) == 0
+    differ = np.flatnonzero(pfns != arrays["pfn"])
+    assert not len(differ), f"{len(differ)} of {len(pfns)}, first allocation {differ[0]}"
+    assert scalars(zones) == arrays["pcp"].tolist()
+    assert per_cpu(zones) == arrays["pcp_rows"][:, 0].tolist()
+
+
+def random_tasks(seed: int, requests: int):
+    """A start state with watermarks and per-CPU lists, tasks, and what the oracle answers."""
+    stream = streams.make(seed, requests=40, ageing=2500)
+    rng = np.random.default_rng([seed, 1])
+    batch = int(rng.choice([4, 31, 63]))
+    low = int(rng.integers(1, 6)) * batch
+    high = low if rng.random() < 0.3 else 12 * low
+    known = {"batch": batch, "high": low, "high_min": low, "high_max": high}
+    zone = stream.start.zone | {f"pcp_{key}": value for key, value in known.items()}
+    sysctl = {"watermark_boost_factor": int(rng.choice([0, 15000]))}
+    settings = stream.start.settings | {"sysctl": sysctl}
+    start = replace(stream.start, zone=zone, settings=settings)
+    pcp, held = Pcp.from_start(start), []
+    tasks, movable, pfns = [], [], []
+    while len(tasks) < requests:
+        if rng.random() < rng.choice([0.35, 0.62]) or not held:
+            order = int(rng.choice([0, 1, 2, 3, 5, 9], p=[0.55, 0.1, 0.1, 0.1, 0.05, 0.1]))
+            mt = int(rng.choice(3, p=[0.4, 0.4, 0.2]))
+            pfn = pcp.alloc(order, mt)
+            tasks.append((0, order, mt, -1))
+            pfns.append(pfn)
+            movable.append(mt == MOVABLE)
+            if pfn != REFUSED:
+                held.append((pfn, order))
+        else:
+            pfn, order = held.pop(int(rng.integers(len(held))))
+            pcp.free(pfn, order)
+            tasks.append((1, order, -1, pfn))
+    return start, np.array(tasks, np.int64), np.array(movable), np.array(pfns), pcp
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_random_tasks_get_what_the_oracle_gives_them(seed):
+    start, tasks, movable, pfns, pcp = random_tasks(seed, 4000)
+    zones, mine = run(start, tasks, movable, [])
+    assert int(zones.now.fault[0]) == 0
+    np.testing.assert_array_equal(mine, pfns)
+    assert scalars(zones) == list(pcp.scalars().values())
+    assert per_cpu(zones) == pcp.rows()[:, 0].tolist()
+    assert int(zones.now.boost[0]) == pcp.boost
+    shown = lists(np.asarray(zones.link[0]), engine.pages_of(zones))
+    expected: dict = {}
+    for pfn, order, mt in pcp.kernel.rows():
+        expected.setdefault((order, mt), []).append(pfn)
+    assert shown == expected
