@@ -78,8 +78,8 @@ def reads(files: int, handle: int) -> np.ndarray:
 
 
 def churn_events(op: dict) -> int:
-    """Blocks that come or go after every 64 pages of a growth: one for each operation."""
-    return op["churn_per_64_pages"]
+    """Pages that come or go after every 64 pages of a growth: an operation moves two on average."""
+    return 2 * op["churn_per_64_pages"]
 
 
 def write_op(script: Script, op: dict, sizes: list[int], churn: Churn) -> None:
