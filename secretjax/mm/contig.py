@@ -37,15 +37,15 @@ def isolate(plan: Plan, view, command, now, pages: int):
     """
     here = view.kind == Op.TAKE
     search = command.page < 0
-    over = here & search & ((now.spot >= pages) | (now.tries >= command.order))
+    over = here & search & ((now.area >= pages) | (now.tries >= command.order))
     label = view.block & TYPE
     idle = (view.block & (TAKEN | EDGE)) == 0
     in_area = label == Migratetype.CMA
     asked = label != Migratetype.ISOLATE
     fits = jnp.where(search, in_area, asked) & idle
     good = here & ~over & fits
-    plan.set(here & search & ~fits, spot=now.spot + PAGEBLOCK_PAGES)
-    plan.set(over, spot=0, tries=0)
+    plan.set(here & search & ~fits, area=now.area + PAGEBLOCK_PAGES)
+    plan.set(over, area=0, tries=0)
     plan.finish(over | (here & ~search & ~fits), -1)
 
     plan.set(good, start=view.p, spot=view.p, home=label, again=-1, type=int(Migratetype.ISOLATE))
@@ -99,7 +99,7 @@ def take(plan: Plan, view, command, now):
     plan.write(here, "block", view.block_at, word)
     plan.write(here & (command.owner >= 0), "handle", command.owner, view.p)
     plan.tick(here, int(Tick.TAKEN))
-    plan.set(here, spot=0, tries=0, phase=int(Phase.FETCH))
+    plan.set(here, area=0, tries=0, phase=int(Phase.FETCH))
     plan.finish(here, view.p)
     return here
 
@@ -114,6 +114,6 @@ def undo(plan: Plan, view, command, now) -> None:
     failed = view.kind == Phase.FAILED
     search = command.page < 0
     plan.tick(failed, int(Tick.TAKE_FAILED))
-    plan.set(failed, phase=int(Phase.FETCH), spot=jnp.where(search, now.start + PAGEBLOCK_PAGES, 0))
+    plan.set(failed, phase=int(Phase.FETCH), area=jnp.where(search, now.start + PAGEBLOCK_PAGES, 0))
     plan.add(failed & search, tries=1)
     plan.finish(failed & ~search, -1)

@@ -148,7 +148,7 @@ def focus(now: Registers, command: Command, kind: Word, known: Word) -> Word:
     p = jnp.where(now.sub == Sub.NONE, asked, moved)
     unmap = (kind == Op.UNMAP) | (kind == Phase.UNMAP_1G) | (kind == Phase.UNMAP_2M)
     p = jnp.where(unmap & (now.target >= 0), now.target, p)
-    p = jnp.where((kind == Op.TAKE) & (command.page < 0), now.spot, p)
+    p = jnp.where((kind == Op.TAKE) & (command.page < 0), now.area, p)
     in_hand = (kind >= Phase.SPLIT) & (kind <= Phase.SECOND)
     in_hand = in_hand | (kind == Phase.APPEND) | (kind == Phase.HOOK) | (kind == Phase.CAPTURE)
     p = jnp.where(in_hand, now.page, p)

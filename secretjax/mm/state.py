@@ -210,6 +210,7 @@ class Registers(NamedTuple):
     table: Word  # 1: it is in hand
     target: Word  # destination of a migration that is to be unmapped, -1 none
     start: Word  # TAKE: first page of the pageblock,
+    area: Word  # next one to try,
     spot: Word  # next page to look at,
     home: Word  # type of the pageblock before it was isolated
     tries: Word  # and pageblocks that could not be emptied
