@@ -100,8 +100,9 @@ study.plugins("workloads")
 #
 # ## Threats
 #
-# - Per-CPU lists, kswapd and compaction are not in the model yet: results hold until memory gets
-#   tight. Notebook 10 shows where that is.
+# - Where memory is tight the timing of kswapd and kcompactd decides, in the kernel as in the model:
+#   ask for the spread over the states, not for the mean alone. Notebook 10 shows both.
+# - Reclaim finds nothing to take (no swap, no clean page cache), as on the captured machines.
 # - One zone, one CPU, x86-64 with 4 KiB pages, no 1 GiB entries in the captured direct maps.
 # - A cost in ns is somebody else's measurement, or an assumption that says so.
 #

@@ -79,24 +79,31 @@ check.by_scenario(study)
 # %% [markdown]
 # ### Secret memory grows page by page
 #
-# Crosses are the kernel, dots the model; what is outside the tolerance is marked.
+# Black marks are the kernel, each dot is one state of the model. States differ in nothing but when
+# background threads get the CPU. Where the kernel was run twice on the same demand, both runs are
+# shown, each with the states that start where it started: the kernel does not repeat itself.
 
 # %%
 study.figure("kernel_splits")
 
 # %%
-study.figure("kernel_predict")
-
-# %%
 check.by_step(study)
 
 # %% [markdown]
-# While free blocks of order 9 and 10 last, the splits are the kernel's. When they are gone, three
-# things decide that the model does not have yet: per-CPU lists that hide freed pages, kswapd woken
-# by the watermark boost, and kcompactd, proactive or for order 9. The kernel itself does not
-# repeat there: runs of the same demand that were captured twice (names that end in `_rep`) migrate
-# other numbers of pages.
+# While free blocks of order 9 and 10 last, the splits are the kernel's. When they are gone, timing
+# decides: whether kcompactd looks before the last block is gone, whether kswapd stops it, and
+# whether a refill of the per-CPU lists that fails to claim a pageblock goes on stealing page by
+# page. Outcomes lie on a few levels, not on a bell; a mean between two levels is no likely outcome.
 #
+# ### Secret pages that compaction cannot move
+#
+# Secret pages are on the unevictable LRU. Compaction isolates them in vain, unless
+# `vm.compact_unevictable_allowed` says otherwise. Kernel and model, both ways:
+
+# %%
+check.unevictable(study)
+
+# %% [markdown]
 # ### Every metric of every scenario
 #
 # Splits, pageblock types, free memory, huge pages for others, migrations, CMA blocks, hugetlb

@@ -86,8 +86,8 @@ study.figure("split_distribution")
 #
 # ## Threats
 #
-# - When memory gets tight the model splits more than the kernel: without compaction it runs out
-#   of whole blocks earlier (notebook 10, the last steps of the fragmented captures).
+# - When memory gets tight splits depend on when kcompactd runs: states from the same start end far
+#   apart, as the kernel's own runs do (notebook 10, the last steps of the fragmented captures).
 # - A split is counted, not what it does to a TLB: no cost of running with small entries is in the
 #   table.
 # - No 1 GiB entries in the captured direct maps, so their splits are not exercised.

@@ -195,10 +195,10 @@ study.summary(
 # - **The intervals speak of the chance in ageing and demand, not of other machines.** States are
 #   resampled within their captured start state; how many of the start states agree stands in each
 #   comparison.
-# - **Compaction is not modelled yet.** Others get a huge page from a free block or by emptying
-#   one pageblock, as alloc_contig_pages() does; a 2 MiB pool fails as soon as no free block is
-#   left. Pools without CMA look worse than they are. This is the assumption that most likely
-#   flips a conclusion.
+# - **Timing.** Compaction, direct and by kcompactd, is that of the captured kernel on one CPU. On
+#   more CPUs kcompactd does not share one with the task, and the per-CPU lists that hide what it
+#   frees are not the task's own. This is the assumption that most likely flips a conclusion.
+# - Reclaim finds nothing to take: no swap, no clean page cache.
 # - The CMA area is made of pageblocks that hold nothing unmovable; a real one would have kept
 #   such pages out since boot, but pinned pages would get in, and here there are none.
 # - A refused user goes away. Real ones fall back to ordinary memory without saying so, or are

@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import pandas as pd
 import pyarrow as pa
 
 from secretjax import metrics
@@ -124,11 +123,11 @@ def samples(study: Params) -> pa.Table:
     return pa.concat_tables(parts)
 
 
-def compared() -> tuple[pd.DataFrame, pd.DataFrame]:
-    """A replay and a predict frame: most agree, one case is not modelled."""
+def compared() -> tuple[pa.Table, pa.Table]:
+    """A replay and a predict table: most agree, one case is not modelled."""
     sizes = {"pages": PAGES, "cpus": 1, "modelled": True, "fallback": "K612y"}
     replay = [
-        dict.fromkeys(kernel.REPLAY, 0) | sizes | {
+        dict.fromkeys(tables.REPLAY.names, 0) | sizes | {
             "case": name, "kernel": "6.12", "requests": 1000 * n, "same_pfn": 1000 * n - (n == 3),
             "snapshots": 4, "lists": 70, "lists_equal": 70 - (n == 3), "frees": 900, "claims": n,
         }
@@ -138,8 +137,8 @@ def compared() -> tuple[pd.DataFrame, pd.DataFrame]:
     replay.append(replay[0] | older | {"case": "f_anon_s1_k61", "kernel": "6.1", "same_pfn": 0})
     rng = np.random.default_rng(5)
     predict = []
-    blank = dict.fromkeys(kernel.PREDICT) | sizes | {"kernel_version": "6.12", "states": 8}
-    for case in ("a_512_s1", "a_1024_s7", "b_512_s1", "p1a_512_s1"):
+    blank = dict.fromkeys(tables.PREDICT.names) | sizes | {"states": 8}
+    for case in ("a_512_s1", "a_1024_s7", "a_1024_s7_unev0", "b_512_s1", "p1a_512_s1"):
         for metric, scale in SHOWN:
             for step in (5, 10, 20, 30):
                 truth = round(scale + step * rng.uniform(1, 3))
@@ -150,14 +149,15 @@ def compared() -> tuple[pd.DataFrame, pd.DataFrame]:
                         "case": case, "scenario": kernel.scenario(case), "step": f"secret_{step}",
                         "metric": metric, "kernel": float(truth), "mean": mean, "low": mean - 3,
                         "high": mean + 3, "inside": agrees, "agrees": agrees,
-                        "lacks": None if agrees else "kswapd",
+                        "reason": None if agrees else "kswapd",
+                        "values": [round(mean) + k for k in (-3, -1, -1, 0, 0, 1, 1, 3)],
                     }
                 )  # fmt: skip
     predict.append(blank | older | {"case": "a_512_s1_k61", "scenario": "a", "states": 0})
-    frame = pd.DataFrame(predict, columns=list(kernel.PREDICT))
-    for key in ("inside", "agrees"):
-        frame[key] = frame[key].astype("boolean")
-    return pd.DataFrame(replay, columns=list(kernel.REPLAY)), frame
+    return (
+        pa.Table.from_pylist(replay, tables.REPLAY),
+        pa.Table.from_pylist(predict, tables.PREDICT),
+    )
 
 
 def make(
@@ -178,7 +178,7 @@ def make(
     costs = load(study.costs_file())
     runs.write_json(run / "numbers.json", headline.numbers(study, table.to_pandas(), costs))
     if with_kernel:
-        for frame, name in zip(compared(), runs.KERNEL_FILES, strict=True):
-            tables.write(tables.from_frame(frame), run / name)
+        for rows, name in zip(compared(), runs.KERNEL_FILES, strict=True):
+            tables.write(rows, run / name)
     tables.write(table, run / "samples.parquet")
     return file, run

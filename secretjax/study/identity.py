@@ -67,16 +67,16 @@ def point_key(study: Params, arm: Arm, demand: Demand) -> str:
     return f"{demand.name}--{arm.name}--{digest(inputs)[:DIGITS]}"
 
 
-def kernel_key(study: Params) -> str:
-    """The same for the comparison with the captured kernel, which needs every proposal."""
-    cases = sorted(f for f in study.cases_dir().rglob("*") if f.is_file() and f.name[0] != ".")
+def kernel_key(study: Params, case: Path) -> str:
+    """The same for a case of the captured kernel, which may need any proposal."""
+    answers = sorted(case.parent.glob(f"{case.name.partition('.')[0].partition('@')[0]}.*"))
     inputs = {
         "simulation": _simulation(),
         "sources": sources("proposals", "admission", "predict.py", "study/kernel.py"),
-        "cases": {str(f.relative_to(study.cases_dir())): file_digest(f) for f in cases},
-        "scale": [study.kernel_states, study.seed, study.kernel_cases],
+        "files": {f.name: file_digest(f) for f in {case, *answers}},
+        "scale": [study.kernel_states, study.seed],
     }
-    return f"kernel--{digest(inputs)[:DIGITS]}"
+    return f"{case.name.removesuffix('.npz')}--{digest(inputs)[:DIGITS]}"
 
 
 def run_id(study: Params) -> str:
@@ -84,7 +84,7 @@ def run_id(study: Params) -> str:
     inputs = {
         "params": study.resolve(),
         "points": sorted(point_key(study, arm, demand) for arm, demand in study.points()),
-        "kernel": kernel_key(study) if study.kernel_states else None,
+        "kernel": sorted(kernel_key(study, case) for case in study.kernel_files()),
         "costs": file_digest(study.costs_file()),
     }
     return digest(inputs)[:DIGITS]

@@ -2,6 +2,7 @@
 
 import json
 import re
+from fnmatch import fnmatch
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -85,6 +86,15 @@ class Params(Strict):
     def cases_dir(self) -> Path:
         """The folder of the captured kernel's cases."""
         return self._find("kernel")
+
+    def kernel_files(self) -> list[Path]:
+        """The captured kernel's cases to compare with, largest first; none if that is not asked."""
+        if not self.kernel_states:
+            return []
+        folder = self.cases_dir()
+        found = [*folder.glob("*.replay.npz"), *folder.glob("*.predict.npz")]
+        mine = [f for f in found if any(fnmatch(stem(f), p) for p in self.kernel_cases)]
+        return sorted(mine, key=lambda f: (-f.stat().st_size, f.name))
 
     def costs_file(self) -> Path:
         """The cost table."""
@@ -256,3 +266,8 @@ def _known(kind: str, name: str, where: str) -> None:
     known = plugins.table(kind)
     if name not in known:
         raise UserError(f"{where}: no {kind} named '{name}'; {suggestion(name, known)}")
+
+
+def stem(path: Path) -> str:
+    """The name of a case, without what tells its kind."""
+    return path.name.removesuffix(".npz").removesuffix(".replay").removesuffix(".predict")

@@ -34,12 +34,13 @@ def compute(study: Params, folder: Path, jobs: int) -> Iterator[Done]:
     Raises `UserError` for whatever the model refuses; the points that are done stay.
     """
     missing: dict[str, Callable[[], None]] = {}
-    if study.kernel_states:
-        files = runs.kernel_files(folder, identity.kernel_key(study))
-        if all([runs.done(folder, file) for file in files]):
-            yield Done("model against kernel", True, 0.0)
+    for case in study.kernel_files():
+        file = runs.point_file(folder, identity.kernel_key(study, case))
+        what = f"kernel: {case.name.removesuffix('.npz')}"
+        if runs.done(folder, file):
+            yield Done(what, True, 0.0)
         else:
-            missing["model against kernel"] = partial(_compare, study, files)
+            missing[what] = partial(_compare, study, case, file)
     for arm, demand in study.points():
         file = runs.point_file(folder, identity.point_key(study, arm, demand))
         if runs.done(folder, file, tables.SAMPLES):
@@ -116,9 +117,7 @@ def _point(study: Params, arm: Arm, demand: Demand, file: Path) -> None:
     tables.write(tables.samples(names, tuple(start), outcome.steps, outcome.values), file)
 
 
-def _compare(study: Params, files: list[Path]) -> None:
+def _compare(study: Params, case: Path, file: Path) -> None:
     from secretjax.study import kernel
 
-    frames = kernel.compare(study.cases_dir(), study.kernel_states, study.seed, study.kernel_cases)
-    for frame, file in zip(frames, files, strict=True):
-        tables.write(tables.from_frame(frame), file)
+    tables.write(kernel.compare(case, study.kernel_states, study.seed), file)

@@ -178,11 +178,6 @@ def point_file(folder: Path, key: str) -> Path:
     return folder / "points" / f"{key}.parquet"
 
 
-def kernel_files(folder: Path, key: str) -> list[Path]:
-    """Where the comparison with the kernel is, or will be: (replay, predict)."""
-    return [folder / "points" / f"{key}.{part}.parquet" for part in ("replay", "predict")]
-
-
 def done(folder: Path, file: Path, schema: pa.Schema | None = None) -> bool:
     """Whether the point's file is there and whole; one from a sibling run with its name will do."""
     if tables.readable(file, schema):
@@ -204,13 +199,22 @@ def consolidate(study: Params, folder: Path) -> None:
     ]
     together = pa.concat_tables(points)
     if study.kernel_states:
-        found = kernel_files(folder, identity.kernel_key(study))
-        for file, name in zip(found, KERNEL_FILES, strict=True):
-            tables.write(tables.read(file), folder / name)
+        write_kernel(folder, [
+            (case.name, tables.read(point_file(folder, identity.kernel_key(study, case))))
+            for case in study.kernel_files()
+        ])  # fmt: skip
     table = cost_table.load(study.costs_file())
     write_json(folder / "numbers.json", headline.numbers(study, together.to_pandas(), table))
     # Last: its presence says that the others are there.
     tables.write(together, folder / "samples.parquet")
+
+
+def write_kernel(folder: Path, parts: list[tuple[str, pa.Table]]) -> None:
+    """Writes the comparison with the kernel from its cases (name, rows), by name."""
+    by_name = [table for _, table in sorted(parts, key=lambda part: part[0])]
+    for name, schema in zip(KERNEL_FILES, (tables.REPLAY, tables.PREDICT), strict=True):
+        rows = pa.concat_tables([schema.empty_table(), *(t for t in by_name if t.schema == schema)])
+        tables.write(rows, folder / name)
 
 
 def write_manifest(study: Params, folder: Path) -> None:

@@ -39,7 +39,7 @@ def run(params: Path, overrides: list[str], jobs: int, results: Path) -> Path:
 
 
 def _compute(study: Params, folder: Path, jobs: int) -> Iterator[Done]:
-    total = len(study.points()) + bool(study.kernel_states)
+    total = len(study.points()) + len(study.kernel_files())
     with _bar(total, "points") as bar:
         for done in points.compute(study, folder, jobs):
             bar.set_postfix_str(done.what)

@@ -3,7 +3,6 @@
 from pathlib import Path
 
 import numpy as np
-import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
@@ -14,6 +13,22 @@ SAMPLES = pa.schema(
     [(name, pa.string()) for name in ("arm", "proposal", "admission", "demand", "start")]
     + [("state", pa.int32()), ("step", pa.string()), ("metric", pa.string()), ("value", pa.int64())]
 )
+REPLAY = pa.schema([
+    ("case", pa.string()), ("kernel", pa.string()), ("fallback", pa.string()),
+    ("modelled", pa.bool_()),
+    *((name, pa.int64()) for name in (
+        "pages", "cpus", "requests", "same_pfn", "snapshots", "lists", "lists_equal", "frees",
+        "claims", "claims_by_moving", "steals",
+    )),
+])  # fmt: skip
+PREDICT = pa.schema([
+    *((name, pa.string()) for name in ("case", "scenario", "fallback")),
+    ("modelled", pa.bool_()), ("pages", pa.int64()), ("cpus", pa.int64()),
+    ("step", pa.string()), ("metric", pa.string()),
+    *((name, pa.float64()) for name in ("kernel", "mean", "low", "high")),
+    ("states", pa.int64()), ("inside", pa.bool_()), ("agrees", pa.bool_()),
+    ("reason", pa.string()), ("values", pa.list_(pa.int64())),
+])  # fmt: skip
 ROW_GROUP = 1 << 17
 
 
@@ -100,8 +115,3 @@ def samples(
     columns["metric"] = np.repeat(np.array(metrics), states * len(steps))
     columns["value"] = np.concatenate([values[m].astype(np.int64).ravel() for m in metrics])
     return pa.table([pa.array(columns[f.name], type=f.type) for f in SAMPLES], schema=SAMPLES)
-
-
-def from_frame(frame: pd.DataFrame) -> pa.Table:
-    """A frame as a table, its index dropped."""
-    return pa.Table.from_pandas(frame, preserve_index=False)
