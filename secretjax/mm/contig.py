@@ -73,13 +73,14 @@ def evacuate(plan: Plan, view, command, now) -> None:
     movable = ((row & Use.LRU) != 0) & ((row & Use.FIXED) == 0) & ~secret_stays
     plan.set(over, phase=int(Phase.UNHOOK))
     go = here & ~over
-    plan.add(go & ~in_use, spot=jnp.where(free_block, 1 << order, 1))
+    held = (row >> WHERE_SHIFT) == Where.PCP  # by kcompactd, which does not have the CPU now
+    plan.add(go & ~in_use & ~held, spot=jnp.where(free_block, 1 << order, 1))
     move = go & in_use & movable
     plan.set(
         move, sub=int(Sub.TARGET), sub_order=order, sub_owner=view.near1, phase=int(Phase.FETCH)
     )
     plan.set(move, sub_use=row & NODE & ~Use.UNMAPPED)
-    stuck = go & in_use & ~movable
+    stuck = go & ((in_use & ~movable) | held)
     plan.set(stuck, phase=int(Phase.UNDO))
     plan.tick(stuck, int(Tick.MIGRATE_FAILED))
 
