@@ -14,7 +14,7 @@ from secretjax.admission.base import Admission
 from secretjax.mm.contig import IN_AREA
 from secretjax.mm.layout import Use
 from secretjax.mm.state import Command, Flag, Op, Word
-from secretjax.mm.words import PAGEBLOCK_ORDER, Migratetype
+from secretjax.mm.words import DIRECT, PAGEBLOCK_ORDER, THP, Migratetype
 from secretjax.proposals.base import Ask, Own, Proposal, Result, When, choose_command, command
 from secretjax.workloads import _recorded as recorded
 from secretjax.workloads.base import Do
@@ -118,10 +118,11 @@ class Rules:
         handle = me.base + me.kept
         use = Use.USED | Use.LRU
         movable = Migratetype.MOVABLE
-        huge = command(Op.GET, PAGEBLOCK_ORDER, movable, use, owner=handle, compact=1)
+        probing = op == Do.PROBE
+        may = jnp.where(probing, THP, DIRECT)
+        huge = command(Op.GET, PAGEBLOCK_ORDER, movable, use, owner=handle, compact=may)
         area = command(Op.TAKE, 1 << 20, -1, Use.USED, owner=handle, page=IN_AREA)
         give = command(Op.PUT, PAGEBLOCK_ORDER, handle=me.base + me.done)
-        probing = op == Do.PROBE
         return choose_command([
             (op < Do.OPEN, row.asked),
             (user, self.proposal.command(me.own, row.event)),

@@ -16,9 +16,10 @@ from secretjax.mm.choose import highest, lists_of
 from secretjax.mm.percpu import drain_all, has
 from secretjax.mm.plan import Plan
 from secretjax.mm.state import Bit, Command, Limits, Op, Phase, Registers, Run, Sub, Tick, Try, Word
-from secretjax.mm.words import COSTLY_ORDER, PAGEBLOCK_ORDER, PAGEBLOCK_PAGES, Migratetype
+from secretjax.mm.words import COSTLY_ORDER, PAGEBLOCK_ORDER, PAGEBLOCK_PAGES, THP, Migratetype
 
 FAULT, HUGE_FAULT, RELEASE = 100, 10_000, 10  # time that the task's own work takes
+SLICES = 83  # of 6 ms in half a second
 HOPELESS = 16  # MAX_RECLAIM_RETRIES: kswapd gives up
 MAX_DEFER_SHIFT = 6  # COMPACT_MAX_DEFER_SHIFT
 EXTFRAG_THRESHOLD = 500  # vm.extfrag_threshold
@@ -31,9 +32,19 @@ def next_random(x: Word) -> Word:
     return x ^ (x << 5)
 
 
-def drawn(x: Word, most: Word) -> Word:
+def drawn(x: Word, most: Word | int) -> Word:
     """0 to `most`, from a random word; `most` below 2^15."""
     return ((x & 0xFFFF) * most) >> 16
+
+
+def half_second(now: Registers, limits: Limits) -> tuple[Word, Word]:
+    """How much the task does until kcompactd looks again, and the random word it was drawn from.
+
+    The host's speed is not steady: 1 to 6.4 times the least, small factors as often as large ones.
+    """
+    random = next_random(now.random)
+    x = drawn(lax.shift_right_logical(random, jnp.full_like(random, 16)), 666)
+    return (limits.period * ((256 + (x & 255)) << (x >> 8))) >> 8, random
 
 
 def score(now: Registers) -> Word:
@@ -120,20 +131,22 @@ def poll(plan: Plan, view, now: Registers, limits: Limits) -> None:
     # the zone is nearly all of its node: fragmentation_score_zone_weighted() loses one point
     weighted = found - (found > 0)
     proactive = here & ~asked & (weighted > limits.score_high) & (now.kswapd < 0)
-    plan.set(here, poll=limits.period, want=0)
+    pace, random = half_second(now, limits)
+    plan.set(here, poll=pace, pace=pace, random=random, want=0)
     starts = ordered | proactive
     kind = jnp.where(asked, int(Run.ORDERED), int(Run.PROACTIVE))
     order = jnp.where(asked, now.want, -1)
     begin_run(plan, starts, now, limits, kind, order, int(Migratetype.UNMOVABLE))
     plan.set(starts, score=weighted)
-    take_turn(plan, starts, now, limits)
+    take_turn(plan, starts, now)
     plan.tick(starts, int(Tick.KCOMPACTD))
 
 
-def take_turn(plan: Plan, when, now: Registers, limits: Limits) -> None:
-    """The CPU changes hands for half to one and a half of the mean slice."""
+def take_turn(plan: Plan, when, now: Registers) -> None:
+    """The CPU changes hands for half to one and a half of the mean slice of 6 ms."""
     random = next_random(now.random)
-    time = limits.slice // 2 + drawn(random, limits.slice)
+    slice_ = now.pace // SLICES
+    time = slice_ // 2 + drawn(random, slice_)
     plan.set(when, slice=time, random=random)
 
 
@@ -141,7 +154,7 @@ def resume(plan: Plan, view, now: Registers, limits: Limits) -> None:
     """kcompactd gets the CPU again."""
     here = view.kind == Phase.RESUME
     plan.set(here, busy=1, phase=int(Phase.BOUNDARY))
-    take_turn(plan, here, now, limits)
+    take_turn(plan, here, now)
 
 
 def wait(plan: Plan, view, command: Command, now: Registers, limits: Limits) -> None:
@@ -149,7 +162,7 @@ def wait(plan: Plan, view, command: Command, now: Registers, limits: Limits) -> 
     here = view.kind == Op.WAIT
     left = command.page - now.waited
     runs = (now.run == Run.PROACTIVE) | (now.run == Run.ORDERED)
-    step = jnp.where(runs, limits.slice, jnp.maximum(now.poll, 1))
+    step = jnp.where(runs, now.pace // SLICES, jnp.maximum(now.poll, 1))
     step = jnp.where(now.kswapd > 0, jnp.minimum(step, now.kswapd), step)
     step = jnp.minimum(step, left)
     over = here & (step >= left)
@@ -166,10 +179,13 @@ def slow(plan: Plan, view, choice, command: Command, now: Registers, limits: Lim
     first = (view.kind == Op.GET) & (now.attempt == Try.FAST)
     plan.raise_flag(first & ~choice.high, Bit.BELOW_HIGH)
     short = first & ~choice.low
-    boosted = pops & has(now, Bit.BOOSTED)  # the end of rmqueue(): a claim raised the watermarks
+    top = now.sub == Sub.NONE
+    wakes = ~top | (command.compact != THP)  # ALLOC_KSWAPD
+    boosted = pops & has(now, Bit.BOOSTED) & wakes  # rmqueue(): a claim raised the watermarks
     plan.clear_flags(boosted, Bit.BOOSTED)
+    short = short & wakes
     wake_kswapd(plan, short | boosted, now, limits, jnp.where(short, choice.want, 0))
-    may = (now.sub == Sub.NONE) & (command.compact == 1) & (choice.want > 0)
+    may = top & (command.compact != 0) & (choice.want > 0)
     compacts = here & may & (now.attempt == Try.FAST)
     plan.set(compacts, attempt=int(Try.ASYNC))
     return (here & ~compacts) | dry

@@ -13,7 +13,13 @@ Left out: a batch is migrated from its first page up, the kernel begins with its
 
 import jax.numpy as jnp
 
-from secretjax.mm.background import free_on_own_list, score, take_turn
+from secretjax.mm.background import (
+    MAX_DEFER_SHIFT,
+    free_on_own_list,
+    half_second,
+    score,
+    take_turn,
+)
 from secretjax.mm.buddy import CLUSTER, account, was_alone
 from secretjax.mm.choose import lists_of
 from secretjax.mm.layout import (
@@ -82,7 +88,7 @@ def boundary(plan: Plan, view, now: Registers, limits: Limits, pages: int) -> No
     thread = proactive | (now.run == Run.ORDERED)
     yields = here & ~over & thread & (now.slice <= 0)
     plan.set(yields, busy=0, phase=int(Phase.FETCH))
-    take_turn(plan, yields, now, limits)
+    take_turn(plan, yields, now)
     on = here & ~over & ~yields
     same = (now.last >> PAGEBLOCK_ORDER) == (now.source >> PAGEBLOCK_ORDER)
     finish = same & (now.last >= 0)
@@ -309,9 +315,10 @@ def compacted(plan: Plan, view, command: Command, now: Registers, limits: Limits
     found = score(now)
     found = found - (found > 0)
     in_vain = (now.run == Run.PROACTIVE) & (found >= now.score)
-    wait = jnp.where(in_vain, limits.period << 6, limits.period)
+    pace, random = half_second(now, limits)
+    wait = jnp.where(in_vain, pace << MAX_DEFER_SHIFT, pace)
     plan.set(ends, run=int(Run.NONE), busy=0, phase=int(Phase.FETCH))
-    plan.set(ends, poll=jnp.where(now.want > 0, 0, wait), slice=0)
+    plan.set(ends, poll=jnp.where(now.want > 0, 0, wait), pace=pace, random=random, slice=0)
     drain_all(plan, here & (now.run == Run.ORDERED) & gave_up, now, int(Phase.FETCH))
 
     task = here & ~thread

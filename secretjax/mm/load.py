@@ -186,7 +186,7 @@ def load(
     block, giants = block_words(link, start, pages)
     now = registers(start, link, pages, giants, percpu)
     fixed = limits_of(start) | limits
-    now |= {"poll": fixed["period"]}
+    now |= {"poll": fixed["period"], "pace": fixed["period"]}
     writes = {f: 0 if "word" in f or f == "amount" else NOWHERE for f in Writes._fields}
     as32 = lambda x: jnp.asarray(np.asarray(x, np.int64).astype(np.int32))  # noqa: E731
     return Zone(
@@ -203,8 +203,8 @@ def load(
 def limits_of(start) -> dict[str, int]:
     """What a start state says of `state.Limits`, and the timing of the captured machines.
 
-    Timing (medians of the captures' traces): half a second lasts 700 to 10,000 page faults, a
-    slice about 85; the CPU goes to kswapd within a few faults of its being woken.
+    Timing (of the captures' traces): see `engine.timed`; the CPU goes to kswapd within a few
+    faults of its being woken.
     """
     zone, sysctl = start.zone, start.settings.get("sysctl", {})
     proactiveness = int(sysctl.get("compaction_proactiveness", 20))
@@ -226,8 +226,7 @@ def limits_of(start) -> dict[str, int]:
         "secret": 0,
         "score_high": min(low + 10, 100) if known else 1000,
         "score_low": low,
-        "period": 400_000,
-        "slice": 8_500,
+        "period": 193_000,
         "kswapd": 1_000,
     }
 

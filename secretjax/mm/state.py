@@ -165,7 +165,8 @@ class Command(NamedTuple):
     fresh: Word  # ALLOC: 1, first request of a refill: the mode that worked is forgotten.
     # FREE, MAP: 1, a handle of which nothing is known is no fault, the answer is -1; nothing is
     # known of it after the block was given back (a stream that gives back parts says 0)
-    compact: Word  # GET: 1, the task may reclaim and compact memory itself (__GFP_DIRECT_RECLAIM)
+    compact: Word  # GET: `words.DIRECT`, the task may itself reclaim and compact; `words.THP`: it
+    # may, and does not wake kswapd; 0: it may not
 
 
 class Limits(NamedTuple):
@@ -184,8 +185,7 @@ class Limits(NamedTuple):
     secret: Word  # secret pages: 0 are isolated in vain, 1 can be migrated, 2 are not isolated
     score_high: Word  # proactive compaction starts above, 1000: never
     score_low: Word  # and ends
-    period: Word  # between two looks at the score
-    slice: Word  # mean time that task and kcompactd leave each other
+    period: Word  # least that half a second lasts: time between two looks at the score
     kswapd: Word  # most time until kswapd, woken, gets the CPU
 
 
@@ -243,6 +243,7 @@ class Registers(NamedTuple):
     failures: Word  # its runs in vain
     want: Word  # order that kcompactd was asked for
     poll: Word  # time until kcompactd looks again
+    pace: Word  # what half a second lasts now
     slice: Word  # time until the CPU changes hands
     random: Word  # state of a xorshift generator
     waited: Word  # WAIT: time that is over

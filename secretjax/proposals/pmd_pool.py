@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from secretjax.mm.state import Op
-from secretjax.mm.words import PAGEBLOCK_ORDER, Migratetype
+from secretjax.mm.words import DIRECT, PAGEBLOCK_ORDER, Migratetype
 from secretjax.proposals._pool import Pool
 from secretjax.proposals.base import command
 
@@ -27,7 +27,8 @@ class PmdPool(Pool):
     fallback: bool = True
 
     def grow(self, ask, use, owner):
-        return command(Op.GET, PAGEBLOCK_ORDER, Migratetype.UNMOVABLE, use, owner=owner, compact=1)
+        unmovable = Migratetype.UNMOVABLE
+        return command(Op.GET, PAGEBLOCK_ORDER, unmovable, use, owner=owner, compact=DIRECT)
 
 
 PROPOSAL = PmdPool

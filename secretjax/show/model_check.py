@@ -7,7 +7,7 @@ from scipy.stats import bootstrap
 
 from secretjax.show.answer import plain
 from secretjax.show.notebook import Study, table
-from secretjax.study.kernel import TOLERANCE
+from secretjax.study.kernel import TOLERANCE, agrees
 
 SCENARIOS = {
     "a": "secret memory grows page by page, memory fragmented",
@@ -129,6 +129,32 @@ def by_step(study: Study) -> HTML | Markdown:
 def base(case: str) -> str:
     """The machine state of a case, without which run of it this is."""
     return case.removesuffix("_rep")
+
+
+def repeated(study: Study) -> HTML | Markdown:
+    """How well one run of the kernel foretells another from the same demand, next to the model."""
+    told = repeats(study.predictions)
+    return table(pd.DataFrame(told)) if told else NONE
+
+
+def repeats(rows: pd.DataFrame) -> list[dict]:
+    """The lines of `repeated`: each case that the kernel ran twice, both ways."""
+    rows = rows[rows["agrees"].notna()] if len(rows) else rows
+    told = []
+    for name in dict.fromkeys(rows["case"]) if len(rows) else ():
+        both = (rows[rows["case"] == n] for n in (name, f"{name}_rep"))
+        runs = [part.set_index(["step", "metric"]) for part in both]
+        if not len(runs[1]):
+            continue
+        for one, other in (runs, runs[::-1]):
+            guesses = ((key, value, other["kernel"][[key]]) for key, value in one["kernel"].items())
+            within = sum(bool(agrees(key[1], v, guess.to_numpy())) for key, v, guess in guesses)
+            told.append({
+                "case": one["case"].iloc[0], "figures": len(one),
+                "within, by the kernel's other run": within,
+                "within, by the model": int(one["agrees"].astype(bool).sum()),
+            })  # fmt: skip
+    return told
 
 
 def unevictable(study: Study) -> HTML | Markdown:

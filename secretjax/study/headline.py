@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from secretjax.study import costs
+from secretjax.study import costs, statistics
 from secretjax.study.costs import Costs
 from secretjax.study.params import Params
 
@@ -19,13 +19,12 @@ HEADLINE = (
     "cost_ns",
     "exposure_page_ns",
 )
-Z95 = 1.959964
 
 
 def numbers(study: Params, samples: pd.DataFrame, table: Costs) -> dict[str, dict[str, Any]]:
-    """{demand.step.arm.metric: {value, low, high, unit, label, difference}} at the peak of demand.
+    """{demand.step.arm.metric: {value, low, high, states, unit, label, difference}}, at the peak.
 
-    value, low, high   mean over the states and its 95 % interval
+    value, low, high   mean over the states and its 95 % interval (see `study.statistics`)
     difference         the same of the paired differences to the baseline, state by state
     The peak is the last measuring point before everything is given back.
     """
@@ -44,24 +43,25 @@ def numbers(study: Params, samples: pd.DataFrame, table: Costs) -> dict[str, dic
             key: group["value"].to_numpy(float)
             for key, group in at_peak.groupby(["arm", "metric"], sort=False)
         }
+        start = at_peak.drop_duplicates("state")["start"].to_numpy()
         for arm in study.arms:
             for metric in HEADLINE:
                 if (arm.name, metric) not in values:
                     continue
                 label, unit = words.get(metric, (metric.replace("_", " "), ""))
                 one = values[arm.name, metric]
-                entry = _mean(one) | {"unit": unit, "label": f"{arm.name}, {peak}: {label}"}
+                entry = _mean(one, start) | {"unit": unit, "label": f"{arm.name}, {peak}: {label}"}
                 if arm.name != study.baseline:
-                    entry["difference"] = _mean(one - values[study.baseline, metric])
+                    entry["difference"] = _mean(one - values[study.baseline, metric], start)
                 found[f"{demand.name}.{peak}.{arm.name}.{metric}"] = entry
     return found
 
 
-def _mean(values: np.ndarray) -> dict[str, float]:
-    mean = float(values.mean())
-    half = Z95 * float(values.std(ddof=1)) / len(values) ** 0.5 if len(values) > 1 else 0.0
-    found = {"value": mean, "low": mean - half, "high": mean + half}
-    return {name: float(f"{number:.6g}") for name, number in found.items()}
+def _mean(values: np.ndarray, start: np.ndarray) -> dict[str, float | int]:
+    found = statistics.interval(values, start)
+    numbers = {"value": found.mean, "low": found.low, "high": found.high}
+    shown = {name: float(f"{number:.6g}") for name, number in numbers.items()}
+    return shown | {"states": found.states}
 
 
 def described() -> dict[str, tuple[str, str]]:

@@ -103,7 +103,9 @@ def test_pools_of_whole_blocks_split_nothing(name):
 @pytest.mark.parametrize("name", AREAS)
 def test_a_cma_area_is_emptied_as_far_as_the_kernel_did(name):
     theirs = kernel(name)["filled"]
-    mine = answered(name, 16)["filled"]
-    assert abs(mine["cma_blocks_ok"].mean() - theirs["cma_blocks_ok"]) <= 1
-    room = max(100, 0.15 * theirs["pages_migrated"])
-    assert abs(mine["pages_migrated"].mean() - theirs["pages_migrated"]) <= room
+    pinned = "pin" in name and not name.endswith("_unpinned")  # which pages were is drawn
+    mine = answered(name, 32 if pinned else 4)["filled"]
+    for metric, room in (("cma_blocks_ok", 1), ("pages_migrated", 100)):
+        room = max(room, 0.15 * theirs[metric]) if metric == "pages_migrated" else room
+        low, high = (f(mine[metric]) for f in ((np.min, np.max) if pinned else (np.mean, np.mean)))
+        assert low - room <= theirs[metric] <= high + room, metric

@@ -119,6 +119,18 @@ def test_everything_can_be_said_with_and_without_a_comparison(say, study):
     assert text and "nan" not in text.lower()
 
 
+def test_a_run_of_the_kernel_is_judged_by_its_other_run(compared):
+    one = compared[1][compared[1]["case"] == "b_512_s1"]
+    other = one.assign(case="b_512_s1_rep")
+    judged = int(one["agrees"].notna().sum())
+    other.loc[other.index[other["metric"] == "dm_2m_split"][:3], "kernel"] += 1000
+    found = model_check.repeats(pd.concat([one, other], ignore_index=True))
+    assert [row["case"] for row in found] == ["b_512_s1", "b_512_s1_rep"]
+    assert [row["figures"] for row in found] == [judged] * 2
+    assert [row["within, by the kernel's other run"] for row in found] == [judged - 3] * 2
+    assert model_check.repeats(one) == []
+
+
 @pytest.mark.parametrize("figure", [kernel_replay, kernel_splits], ids=lambda f: f.__name__)
 def test_figures_are_drawn_or_there_is_nothing_to_draw(figure, study):
     empty = Compared(pd.DataFrame(), pd.DataFrame())

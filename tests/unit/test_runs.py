@@ -8,9 +8,10 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
-import pandas as pd
+import pyarrow as pa
 import pytest
 
+from secretjax import study as package
 from secretjax.errors import UserError
 from secretjax.study import identity, params, points, runs, tables
 from tests import study_fakes
@@ -237,26 +238,31 @@ def test_a_run_folder_knows_its_overrides(file, tmp_path):
 
 
 def test_the_comparison_with_the_kernel_is_kept_beside_the_points(file, tmp_path, monkeypatch):
-    from secretjax import study as package
-
     asked = []
 
-    def compare(cases_dir, states, seed, only):
-        asked.append((cases_dir.name, states, seed, only))
-        replay = pd.DataFrame({"case": ["f"], "kernel": ["K612y"], "same_pfn": [9]})
-        predict = pd.DataFrame({"case": ["a"], "kernel": [61], "mean": [61.5], "inside": [True]})
-        return replay, predict
+    def compare(path, states, seed):
+        asked.append((path.name, states, seed))
+        replay = path.name.endswith(".replay.npz")
+        schema = tables.REPLAY if replay else tables.PREDICT
+        row = {"same_pfn": 9} if replay else {"kernel": 61.0, "mean": 61.5, "inside": True}
+        blank = dict.fromkeys(schema.names)
+        return pa.Table.from_pylist([blank | row | {"case": path.name.partition(".")[0]}], schema)
 
     monkeypatch.setattr(package, "kernel", SimpleNamespace(compare=compare), raising=False)
+    for name in ("f.replay.npz", "a_1.replay.npz", "a_2.predict.npz"):
+        (file.parent / "kernel" / name).write_bytes(b"x")
     study = params.load(file, ["kernel_states=3", "kernel_cases=[a_*]"])
     folder = runs.prepare(study, tmp_path / "results")
     for _ in range(2):
         list(points.compute(study, folder, 1))
         runs.consolidate(study, folder)
-    assert asked == [("kernel", 3, 7, ("a_*",))]
+    assert sorted(asked) == [("a_1.replay.npz", 3, 7), ("a_2.predict.npz", 3, 7)]
     replay, predict = runs.open_run(file, folder).kernel()
-    assert replay.to_dict("records") == [{"case": "f", "kernel": "K612y", "same_pfn": 9}]
-    assert predict["inside"].dtype == bool and predict["kernel"].tolist() == [61]
+    assert replay[["case", "same_pfn"]].to_dict("records") == [{"case": "a_1", "same_pfn": 9}]
+    assert predict["case"].tolist() == ["a_2"] and predict["kernel"].tolist() == [61.0]
+    (file.parent / "kernel" / "a_2.truth.json").write_text("{}")
+    done = {d.what: d.kept for d in points.compute(study, folder, 1)}
+    assert [what for what, kept in done.items() if not kept] == ["kernel: a_2.predict"]
 
 
 def test_damage_in_a_run_is_told(file, folder):
