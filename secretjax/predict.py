@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
-from secretjax import admission, cases, engine, proposals
+from secretjax import admission, cases, engine, hugetlb, proposals
 from secretjax.cases import PredictCase, ReplayCase, StartState
 from secretjax.errors import UserError
 from secretjax.mm.state import Op
@@ -25,10 +25,10 @@ POOL_OF_LAB = {  # settings.secret_pool of the captured kernel -> proposal, and 
     "buddy_2m": ("pmd_pool", {"shared": True, "fallback": False, "keep_idle": True}),
     "cma": ("cma_pool", {"shared": True, "keep_idle": True}),
 }
-MODELLED = "K612y"
 PAUSE = 350_000  # time between two steps, in hundredths of a page fault (the captures' traces)
 BATCH = 64  # secret pages between two rounds of churn
-READS = {"secret_grow": 3, "thp_probe": 7}  # files of /proc that the lab reads after an operation
+# files of /proc that the lab reads after an operation
+READS = {"secret_grow": 3, "thp_probe": 7, "grow_nr_hugepages": 3}
 
 
 @dataclass(frozen=True, eq=False)
@@ -104,8 +104,10 @@ def write_op(script: Script, op: dict, sizes: list[int], churn: Churn) -> None:
         script.add(np.array([[int(Op.COMPACT), 0]]))
     elif kind == "grow_nr_hugepages":
         by, patience = op["by"], op["stop_after_steps_without_gain"]
-        for _ in range(engine.SPARE_HANDLES // by + patience):
+        for i in range(engine.SPARE_HANDLES // by + patience):
             script.do(Do.DRAIN, by | patience << PATIENCE)
+            if i % 2 == 0:  # the lab looks after every other step
+                script.add(reads(READS[kind], churn.spare))
 
 
 def secret_metrics(out: engine.Outcome, k: int, total: int) -> dict[str, np.ndarray]:
@@ -148,16 +150,6 @@ def answers(case: PredictCase, out: engine.Outcome) -> list[dict]:
     return [{"step": step, "metrics": metrics} for step, metrics in found.items()]
 
 
-def hugetlb_answers(case: PredictCase, states: int) -> list[dict]:
-    """The counters of the hugetlb cases: integer accounting over the free blocks of order >= 9."""
-    from secretjax.admission import _hugetlb_ops
-
-    start = case.start
-    large = (start.list_kind == 0) & (start.list_order >= 9)
-    blocks = int((1 << (start.list_order[large] - 9)).sum())
-    return repeated(_hugetlb_ops.run(case.ops, blocks), states)
-
-
 def repeated(steps, states: int) -> list[dict]:
     """(step, {metric: one value or one a state}) as one value a state."""
     return [
@@ -170,17 +162,10 @@ def predict(case: PredictCase, proposal: str | None, states: int, seed: int) -> 
     """Answers to a case: [{"step", "metrics": {name: int64 [states]}}].
 
     The proposal defaults to what the captured kernel ran. Where a case leaves nothing open, one
-    state is simulated and stands for all, since they could not differ. Raises `UserError` for a
-    kernel whose fallback is not modelled.
+    state is simulated and stands for all, since they could not differ.
     """
-    fallback = case.start.settings["fallback"]
-    if fallback != MODELLED:
-        raise UserError(
-            f"{case.start.name}: its kernel falls back as {fallback}, modelled is {MODELLED} "
-            "(Linux 6.12.29 and later); choose a case of such a kernel"
-        )
     if not any(op["op"] in ("secret_grow", "cma_take", "grow_nr_hugepages") for op in case.ops):
-        return hugetlb_answers(case, states)
+        return repeated(hugetlb.run(case.ops, case.start, states, seed), states)
     name, options = POOL_OF_LAB[case.start.settings["secret_pool"]]
     own = proposal in (None, name)
     chosen = proposals.make(name, **options) if own else proposals.make(proposal)
@@ -202,10 +187,4 @@ def replay_file(case: Path, out: Path) -> None:
     read = cases.read(case)
     if not isinstance(read, ReplayCase):
         raise UserError(f"{case}: it holds no recorded requests; give a *.replay.npz case")
-    if read.start.settings["fallback"] != MODELLED:
-        found = read.start.settings["fallback"]
-        raise UserError(
-            f"{case}: its kernel falls back as {found}, modelled is {MODELLED} "
-            "(Linux 6.12.29 and later); choose a case of such a kernel"
-        )
     cases.write_replay(out, *engine.replay(read.start, read.requests))

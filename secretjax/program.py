@@ -116,9 +116,9 @@ class Rules:
         grows = (op == Do.GROW) & self.goes_on(me, free)
         user = opens | grows | (op == Do.CLOSE) | ((op == Do.SHRINK) & self.shares)
         handle = me.base + me.kept
-        use = Use.USED | Use.LRU
         movable = Migratetype.MOVABLE
         probing = op == Do.PROBE
+        use = Use.USED | jnp.where(probing, int(Use.LRU), 0)
         may = jnp.where(probing, THP, DIRECT)
         huge = command(Op.GET, PAGEBLOCK_ORDER, movable, use, owner=handle, compact=may)
         area = command(Op.TAKE, 1 << 20, -1, Use.USED, owner=handle, page=IN_AREA)

@@ -1,10 +1,5 @@
-"""Programs on MAP_HUGETLB mappings, as the cases describe them, over the pool's counters.
+"""Programs on MAP_HUGETLB mappings, as the cases describe them, over the pool's counters."""
 
-Not modelled: compaction, so a pool asked to grow beyond the free blocks of order 9 and 10 gets
-those and no more (the kernel gets a page or two more by emptying pageblocks).
-"""
-
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 from secretjax.admission import _hugetlb as hugetlb
@@ -25,8 +20,19 @@ class Machine:
     """Counters and mappings of one process."""
 
     def __init__(self, blocks: int):
+        self.least = blocks
         self.counters = Counters(buddy=blocks)
         self.maps: dict[str, Mapping] = {}
+
+    @property
+    def counters(self) -> Counters:
+        """The pool's counters; `least` is what `buddy` was when it was lowest."""
+        return self._counters
+
+    @counters.setter
+    def counters(self, value: Counters) -> None:
+        self._counters = value
+        self.least = min(self.least, value.buddy)
 
     def do(self, op: dict) -> None:
         """One operation; what fails changes nothing, as mmap and touch do."""
@@ -89,23 +95,8 @@ class Machine:
             self.counters = after
         return pages
 
-
-def run(ops: Sequence[dict], blocks: int) -> list[tuple[str, dict[str, int]]]:
-    """[(step, counters)] after each operation that has a step.
-
-    blocks: free blocks of order 9 at the start, those of order 10 counted twice.
-    """
-    machine, found = Machine(blocks), []
-    for op in ops:
-        machine.do(op)
-        if "step" in op:
-            c = machine.counters
-            names = {
-                "total": c.nr,
-                "free": c.free,
-                "rsvd": c.resv,
-                "surp": c.surplus,
-                "overcommit": c.overcommit,
-            }
-            found.append((op["step"], names))
-    return found
+    def shown(self) -> dict[str, int]:
+        """What /proc/meminfo and /proc/sys/vm show."""
+        c = self.counters
+        names = {"total": c.nr, "free": c.free, "rsvd": c.resv, "surp": c.surplus}
+        return names | {"overcommit": c.overcommit}

@@ -2,18 +2,17 @@
 
 import jax.numpy as jnp
 
-from secretjax.mm import background, buddy, compact, contig, directmap, percpu, search
+from secretjax.mm import background, buddy, compact, contig, directmap, lists, percpu, search
 from secretjax.mm.layout import NODE
 from secretjax.mm.plan import Plan
 from secretjax.mm.state import Bit, Command, Limits, Op, Phase, Registers, Sub
-from secretjax.mm.words import COSTLY_ORDER
 
 
 def usual(plan: Plan, view, choice, command: Command, now: Registers, limits: Limits) -> None:
     """The rules of requests, of what is given back, and of the direct map."""
     allocate(plan, view, choice, command, now, limits)
     leaves = give_back(plan, view, choice, command, now, limits)
-    buddy.unhook(plan, leaves, view.near0, view.near1)
+    lists.unhook(plan, leaves, view.near0, view.near1)
     directmap.unmap(plan, view, command, now)
     directmap.remap(plan, view, command)
     note = view.kind == Op.NOTE
@@ -33,8 +32,7 @@ def allocate(plan: Plan, view, choice, command: Command, now: Registers, limits:
     page = jnp.where(taken, view.near0 & NODE, now.page)
     buddy.handed_out(plan, ready, now, page, choice.want)
     served = ready & (now.refill == 0) & (now.sub == Sub.NONE) & (command.op == Op.GET)
-    time = jnp.where(choice.want > COSTLY_ORDER, background.HUGE_FAULT, background.FAULT)
-    background.spend(plan, served, now, time)
+    background.spend(plan, served, now, background.request_time(choice))
 
 
 def give_back(plan: Plan, view, choice, command: Command, now: Registers, limits: Limits):
@@ -42,7 +40,7 @@ def give_back(plan: Plan, view, choice, command: Command, now: Registers, limits
     to_list, to_merge = buddy.free(plan, view, command, now, limits)
     calm = percpu.put(plan, to_list, view, now, limits)
     percpu.drain(plan, view, choice, now)
-    put = buddy.join(plan, to_merge | (view.kind == Phase.MERGE), view, now)
+    put = buddy.join(plan, to_merge | (view.kind == Phase.MERGE), view, now, limits)
     buddy.given_back(plan, put, command, now)
     given = view.kind == Phase.GIVEN
     enough = now.free - now.free_cma - now.free_atomic > limits.high + now.boost
@@ -53,7 +51,7 @@ def give_back(plan: Plan, view, choice, command: Command, now: Registers, limits
     buddy.cut(plan, view, choice, now)
     last = (view.kind == Phase.RELINK) | (view.kind == Phase.APPEND)
     at_tail = plan.known(last | (put & (view.ahead == 1)))
-    buddy.insert(plan, put | to_list | last | (view.kind == Phase.SPLIT), view, at_tail)
+    lists.insert(plan, put | to_list | last | (view.kind == Phase.SPLIT), view, at_tail)
     return leaves
 
 
@@ -66,11 +64,11 @@ def seldom(
     leaves = leaves | contig.take(plan, view, command, now)
     leaves = leaves | compact.isolate(plan, view, now, limits)
     leaves = leaves | search.snatch(plan, view, now, limits)
-    buddy.unhook(plan, leaves, view.near0, view.near1)
+    lists.unhook(plan, leaves, view.near0, view.near1)
     contig.undo(plan, view, command, now)
     percpu.drain_all(plan, view.kind == Phase.FLUSH, now, int(Phase.EVACUATE))
     hooked = view.kind == Phase.HOOK
-    buddy.insert(plan, hooked, view, hooked)
+    lists.insert(plan, hooked, view, hooked)
     buddy.capture(plan, view, now, command)
     background.direct(plan, view, choice, command, now, limits)
     background.reclaim(plan, view, choice, now, limits)
@@ -81,14 +79,16 @@ def seldom(
     compact.boundary(plan, view, now, limits, pages)
     search.find(plan, view, now, pages)
     search.search(plan, view, now, limits, pages)
+    search.turn(plan, view, now)
     compact.source(plan, view, now)
     compact.collect(plan, view, now, limits)
     compact.move(plan, view, now, limits)
+    compact.empty(plan, view, now)
     compact.sink(plan, view, now)
-    compact.hook(plan, view, now)
+    compact.hook(plan, view, now, limits)
     compact.reset(plan, view, now, limits)
     compact.release(plan, view, now)
     compact.compacted(plan, view, command, now, limits)
     caught = compact.keep_captured(plan, view, choice, now)
     buddy.handed_out(plan, caught, now, now.capture, choice.want)
-    background.spend(plan, caught, now, background.HUGE_FAULT)
+    background.spend(plan, caught, now, background.request_time(choice))

@@ -13,12 +13,14 @@ import jax.numpy as jnp
 from jax import lax
 
 from secretjax.mm.choose import highest, lists_of
+from secretjax.mm.layout import Use
 from secretjax.mm.percpu import drain_all, has
 from secretjax.mm.plan import Plan
 from secretjax.mm.state import Bit, Command, Limits, Op, Phase, Registers, Run, Sub, Tick, Try, Word
 from secretjax.mm.words import COSTLY_ORDER, PAGEBLOCK_ORDER, PAGEBLOCK_PAGES, THP, Migratetype
 
-FAULT, HUGE_FAULT, RELEASE = 100, 10_000, 10  # time that the task's own work takes
+# Time that the task's own work takes; a huge page for a pool (hugetlb) is not zeroed.
+FAULT, HUGE_FAULT, HUGE_BLOCK, RELEASE = 100, 10_000, 10, 10
 SLICES = 83  # of 6 ms in half a second
 HOPELESS = 16  # MAX_RECLAIM_RETRIES: kswapd gives up
 MAX_DEFER_SHIFT = 6  # COMPACT_MAX_DEFER_SHIFT
@@ -69,6 +71,13 @@ def spend(plan: Plan, when, now: Registers, time) -> None:
     plan.set(when, poll=jnp.maximum(now.poll - time, 0), slice=jnp.maximum(now.slice - time, 0))
     runs = when & (now.kswapd > 0)
     plan.set(runs, kswapd=jnp.maximum(now.kswapd - time, 0))
+
+
+def request_time(choice) -> Word:
+    """What a request costs its task, the page fault and the zeroing included."""
+    bare = choice.use == Use.USED
+    huge = jnp.where(bare, HUGE_BLOCK, HUGE_FAULT)
+    return jnp.where(choice.want > COSTLY_ORDER, huge, FAULT)
 
 
 def wake_kswapd(plan: Plan, when, now: Registers, limits: Limits, order) -> None:

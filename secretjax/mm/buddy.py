@@ -20,67 +20,20 @@ from secretjax.mm.layout import (
     Where,
     code,
 )
+from secretjax.mm.lists import account, count_blocks, list_kind, size_in_block, unhook
 from secretjax.mm.plan import Plan, counted
 from secretjax.mm.state import Bit, Fault, Op, Phase, Run, Sub, Tick, Try
-from secretjax.mm.words import MAX_PAGE_ORDER, PAGEBLOCK_ORDER, PAGEBLOCK_PAGES, Migratetype
+from secretjax.mm.words import (
+    CLUSTER,
+    MAX_PAGE_ORDER,
+    PAGEBLOCK_ORDER,
+    PAGEBLOCK_PAGES,
+    Fallback,
+    Migratetype,
+)
 
 NO_LIMIT = MAX_PAGE_ORDER + 1
-CONTENDED = 4  # compact_result of a run that found no room
-CLUSTER = 32  # COMPACT_CLUSTER_MAX
 COST_MOVED = 42  # time for one page, in hundredths of a page fault (measured on the captures)
-
-
-def list_kind(migratetype):
-    """Pages of pools, and targets of compaction, never merge with the buddy's."""
-    ours = jnp.where(migratetype == Migratetype.TARGET, int(Where.PCP), int(Where.POOL))
-    return jnp.where(migratetype >= Migratetype.POOL, ours, int(Where.BUDDY))
-
-
-def size_in_block(order):
-    """Pages of a block that lie in its first pageblock."""
-    return jnp.minimum(1 << order, PAGEBLOCK_PAGES)
-
-
-def account(plan: Plan, when, migratetype, pages) -> None:
-    """NR_FREE_PAGES and NR_FREE_CMA_PAGES (account_freepages): isolated pages do not count."""
-    counts = when & (migratetype < Migratetype.ISOLATE)
-    plan.add(counts, free=pages)
-    plan.add(when & (migratetype == Migratetype.CMA), free_cma=pages)
-    plan.add(when & (migratetype == Migratetype.HIGHATOMIC), free_atomic=pages)
-
-
-def count_blocks(plan: Plan, when, order, sign: int) -> None:
-    """zone->free_area[order].nr_free, summed over the orders."""
-    huge = jnp.where(order >= PAGEBLOCK_ORDER, sign << (order - PAGEBLOCK_ORDER), 0)
-    plan.add(when, free_blocks=sign, free_huge=huge)
-
-
-def was_alone(row0, row1):
-    """The block with this row is the only one on its list."""
-    return (row0 & NODE) == row1
-
-
-def unhook(plan: Plan, when, row0, row1) -> None:
-    """Takes the block with this row off its list; cells 0 and 1."""
-    plan.cell(0, when, row1, 0, row0)
-    plan.cell(1, when, row0 & NODE, 1, row1)
-    listed = when & ((row0 >> WHERE_SHIFT) == Where.BUDDY)
-    count_blocks(plan, listed, (row0 >> ORDER_SHIFT) & 15, -1)
-
-
-def insert(plan: Plan, when, view, at_tail) -> None:
-    """Puts the block at `view.place` on its list; cells 0 to 3 (__add_to_free_list)."""
-    mark = view.list0 & ~NODE
-    row = view.list_row
-    first, last = view.list0 & NODE, view.list1
-    before, after = jnp.where(at_tail, last, row), jnp.where(at_tail, row, first)
-    plan.cell(0, when, before, 0, mark | view.place)
-    plan.cell(1, when, after, 1, view.place)
-    plan.cell(2, when, view.place, 0, mark | after)
-    plan.cell(3, when, view.place, 1, before)
-    buddy = when & (view.listed == 1)
-    plan.fill(buddy, view.type, view.low)
-    count_blocks(plan, buddy & (view.type < Migratetype.POOL), view.low, 1)
 
 
 def handed_out(plan: Plan, when, now, page, order) -> None:
@@ -97,11 +50,18 @@ def handed_out(plan: Plan, when, now, page, order) -> None:
     plan.set(table, table=1, sub=int(Sub.NONE), phase=now.after)
     moved = got & (now.sub == Sub.TARGET)
     secret = (now.sub_use & Use.SECRET) != 0
-    plan.set(moved & ~secret, sub=int(Sub.SOURCE))
+    move_on(plan, moved & ~secret, now)
     plan.set(moved & secret, sub=int(Sub.NONE), target=page, phase=int(Phase.UNMAP_1G))
     left = got & (now.sub == Sub.SURPLUS)
     plan.set(left, sub=int(Sub.SPARE))
     plan.add((moved & (now.busy == 1)) | left, have=-(1 << order))
+
+
+def move_on(plan: Plan, when, now) -> None:
+    """A migrated page's content is at its target; compaction first moves the rest of its batch."""
+    compacts = now.busy == 1
+    plan.set(when & ~compacts, sub=int(Sub.SOURCE))
+    plan.set(when & compacts, sub=int(Sub.NONE), phase=int(Phase.MARK))
 
 
 def refused(plan: Plan, when, choice, now) -> None:
@@ -124,9 +84,25 @@ def refused(plan: Plan, when, choice, now) -> None:
     plan.set(fills, phase=looks, sub=int(Sub.TARGET), node=-1)
     plan.set(fills, stride=jnp.where(now.run == Run.ASYNC, CLUSTER, 1))
     plan.raise_flag(fills, Bit.TRIED)
-    met = (now.sink >> PAGEBLOCK_ORDER) <= (now.source >> PAGEBLOCK_ORDER)
     ends = failed & compacts & tried
-    plan.set(ends, phase=jnp.where(met, int(Phase.BOUNDARY), int(Phase.RELEASE)), result=CONTENDED)
+    plan.set(ends, phase=int(Phase.EMPTIED), spot=now.source - 1)
+
+
+def claimable(view, choice, limits):
+    """try_to_steal_block() of a part of a pageblock: it gets the requester's type; its free parts
+    go to the requester's lists (K511: always, if the zone ends behind it); from which page on.
+    """
+    block, first = view.block, view.near0 & NODE
+    label, edge = block & TYPE, (block & EDGE) != 0
+    free, lru = (block >> FREE_SHIFT) & COUNT, (block >> LRU_SHIFT) & COUNT
+    other = jnp.where(label == Migratetype.MOVABLE, PAGEBLOCK_PAGES - free - lru, 0)
+    alike = jnp.where(choice.wants == Migratetype.MOVABLE, lru, other)
+    good = free + alike >= PAGEBLOCK_PAGES // 2
+    begin = first & -PAGEBLOCK_PAGES
+    oldest = limits.fallback == Fallback.K511
+    ends = begin + PAGEBLOCK_PAGES > limits.end
+    moves = jnp.where(oldest, ~ends, good & ~edge) & (label != Migratetype.HIGHATOMIC)
+    return good, moves, jnp.where(oldest & edge, first, begin)
 
 
 def allocate(plan: Plan, view, choice, now, limits):
@@ -140,21 +116,20 @@ def allocate(plan: Plan, view, choice, now, limits):
     refused(plan, none & (now.refill == 0), choice, now)
 
     # try_to_steal_block, below pageblock size
-    block = view.block
-    free, lru = (block >> FREE_SHIFT) & COUNT, (block >> LRU_SHIFT) & COUNT
-    other = jnp.where((block & TYPE) == Migratetype.MOVABLE, PAGEBLOCK_PAGES - free - lru, 0)
-    alike = jnp.where(choice.wants == Migratetype.MOVABLE, lru, other)
-    good = (free + alike >= PAGEBLOCK_PAGES // 2) & ((block & EDGE) == 0)
-    first = view.near0 & NODE
-    moves = small & good
-    plan.set(moves, phase=int(Phase.WALK), cursor=first & -PAGEBLOCK_PAGES, leaving=choice.type)
-    plan.set(moves, type=choice.wants, back=int(Phase.FETCH), limit=NO_LIMIT, mode=choice.mode)
-    plan.write(moves, "block", view.block_at, (block & ~TYPE) | choice.wants)
+    block, first = view.block, view.near0 & NODE
+    good, moves, cursor = claimable(view, choice, limits)
+    moves = small & moves
+    plan.set(moves, phase=int(Phase.WALK), cursor=cursor, type=choice.wants)
+    plan.set(moves, back=int(Phase.FETCH), limit=NO_LIMIT, mode=choice.mode)
+    plan.write(moves & good, "block", view.block_at, (block & ~TYPE) | choice.wants)
     plan.tick(moves, int(Tick.CLAIMED_PART))
-    plan.set(small & ~good, limit=choice.order)
+    plan.set(small & ~moves, limit=choice.order)
+    older = limits.fallback != Fallback.K612y
+    stolen = here & (choice.how == STEAL)
+    boosts = small | (stolen & older & ~whole & (now.limit == NO_LIMIT))
     boost = jnp.minimum(now.boost + PAGEBLOCK_PAGES, jnp.maximum(limits.boost, now.boost))
-    plan.set(small, boost=boost)
-    plan.raise_flag(small, Bit.BOOSTED)
+    plan.set(boosts, boost=boost)
+    plan.raise_flag(boosts, Bit.BOOSTED)
 
     # a block is taken off its list
     take = here & (choice.how != REFUSE) & ~small
@@ -164,9 +139,11 @@ def allocate(plan: Plan, view, choice, now, limits):
     plan.cell(1, take, after, 1, list_row)
     plan.cell(2, take, first, 0, choice.use | (choice.want << ORDER_SHIFT))
     plan.cell(3, take, first, 1, choice.owner)
-    plan.empty(take & (after == list_row), choice.type, choice.order)
-    type_ = jnp.where(claim, choice.wants, choice.type)
-    label = jnp.where(claim, (block & ~TYPE) | choice.wants, block)
+    plan.empty(take & (after == list_row), list_row)
+    rest = claim | (stolen & (limits.fallback == Fallback.K511))
+    type_ = jnp.where(rest, choice.wants, choice.type)
+    relabels = claim & ((block & TYPE) != Migratetype.HIGHATOMIC)
+    label = jnp.where(relabels, (block & ~TYPE) | choice.wants, block)
     size = size_in_block(choice.want)
     from_pool = choice.type >= Migratetype.POOL
     lru_gain = jnp.where((choice.use & Use.LRU) != 0, size, 0)
@@ -180,6 +157,7 @@ def allocate(plan: Plan, view, choice, now, limits):
     exact = choice.order == choice.want
     both = choice.want == MAX_PAGE_ORDER
     plan.set(take, page=first, order=choice.order, type=type_, mode=choice.mode)
+    plan.set(take, claimed=relabels.astype(jnp.int32))
     plan.set(take, phase=int(Phase.SPLIT))
     plan.set(take & both, phase=int(Phase.SECOND))
     return take & exact & ~both
@@ -189,7 +167,8 @@ def second(plan: Plan, view, choice, now):
     """The second pageblock of an order-10 block that is handed out."""
     here = view.kind == Phase.SECOND
     gain = jnp.where((choice.use & Use.LRU) != 0, PAGEBLOCK_PAGES, 0)
-    word = counted((view.block & ~TYPE) | now.type, -PAGEBLOCK_PAGES, gain)
+    label = jnp.where(now.claimed == 1, now.type, view.block & TYPE)
+    word = counted((view.block & ~TYPE) | label, -PAGEBLOCK_PAGES, gain)
     plan.write(here, "block", view.block_at, word)
     return here
 
@@ -199,9 +178,8 @@ def split(plan: Plan, view, choice, now):
     here = view.kind == Phase.SPLIT
     order = view.low
     # change_pageblock_range: matters after a claim of an order-10 block only
-    plan.write(
-        here & (order == PAGEBLOCK_ORDER), "block", view.block_at, (view.block & ~TYPE) | now.type
-    )
+    relabels = here & (order == PAGEBLOCK_ORDER) & (now.claimed == 1)
+    plan.write(relabels, "block", view.block_at, (view.block & ~TYPE) | now.type)
     plan.set(here, order=order)
     return here & (order == choice.want)
 
@@ -225,10 +203,11 @@ def after_free(plan: Plan, when, command, now) -> None:
     useless = when & (now.sub == Sub.RETURN)
     isolated = when & top & (command.op == Op.TAKE)
     size = 1 << now.sub_order
-    plan.add(source | (useless & compacts), spot=size)
-    plan.add((source | useless) & compacts, batch=-size)
-    plan.set(source & ~compacts, phase=int(Phase.EVACUATE))
-    plan.set((source | useless) & compacts, phase=int(Phase.MOVE))
+    plan.add(source | (useless & compacts), spot=jnp.where(compacts, -1, size))
+    plan.add(source & compacts, moved=-size)
+    plan.add(useless & compacts, batch=-size)
+    plan.set(source, phase=jnp.where(compacts, int(Phase.EMPTIED), int(Phase.EVACUATE)))
+    plan.set(useless & compacts, phase=int(Phase.MOVE))
     plan.set(isolated, phase=int(Phase.FLUSH))
     plan.set(useless & ~compacts, phase=int(Phase.UNDO))
     plan.set(useless, target=-1)
@@ -276,6 +255,9 @@ def free(plan: Plan, view, command, now, limits):
     plan.cell(3, large, p, 0, jnp.zeros_like(p))
     plan.set(large, page=p, order=PAGEBLOCK_ORDER, type=view.type, phase=int(Phase.MERGE))
     plan.set(huge, again=p + PAGEBLOCK_PAGES, phase=int(Phase.AGAIN))
+    # K511 frees it as one: merged on the list of its first half
+    at_once = huge & (limits.fallback == Fallback.K511)
+    plan.set(at_once, page=p + PAGEBLOCK_PAGES, again=p)
     return to_list, exact & ~large & ~to_list
 
 
@@ -289,7 +271,7 @@ def freed(plan: Plan, exact, to_list, now, order) -> None:
     plan.add(exact & source & (now.busy == 1), slice=-(COST_MOVED << order))
 
 
-def join(plan: Plan, when, view, now):
+def join(plan: Plan, when, view, now, limits):
     """One round of __free_one_page's loop. Returns where it ended: the block goes to its list."""
     order, p, type_ = view.order, view.p, view.type
     buddy = p ^ (1 << order)
@@ -307,9 +289,9 @@ def join(plan: Plan, when, view, now):
     unhook(plan, merge, view.far0, view.far1)
     plan.cell(2, merge, buddy, 0, jnp.zeros_like(p))
     plan.cell(3, merge, p, 0, jnp.zeros_like(p))
-    plan.empty(merge & was_alone(view.far0, view.far1), other, order)
     retype = (view.block & ~TYPE) | type_
-    plan.write(merge & across & (other != type_), "block", view.block_at, retype)
+    relabels = merge & across & (other != type_) & (limits.fallback != Fallback.K511)
+    plan.write(relabels, "block", view.block_at, retype)
     plan.set(merge, page=p & ~(1 << order), order=order + 1, type=type_, phase=int(Phase.MERGE))
     return when & ~merge
 
@@ -342,7 +324,6 @@ def walk(plan: Plan, view, now):
     row = view.near0
     free_block = here & ((row >> WHERE_SHIFT) == Where.BUDDY)
     order = (row >> ORDER_SHIFT) & 15
-    plan.empty(free_block & was_alone(row, view.near1), now.leaving, order)
     plan.set(free_block, page=now.cursor, order=order, phase=int(Phase.RELINK))
     in_use = ((row >> WHERE_SHIFT) == Where.NONE) & ((row & Use.USED) != 0)
     size = jnp.where(back_in, 1 << now.order, jnp.where(in_use, 1 << order, 1))
@@ -350,6 +331,7 @@ def walk(plan: Plan, view, now):
     over = (cursor & (PAGEBLOCK_PAGES - 1)) == 0
     on = (here & ~free_block) | back_in
     plan.set(on, cursor=cursor, phase=jnp.where(over, now.back, int(Phase.WALK)))
+    plan.set(on & over & (now.back == Phase.ISOLATE), cursor=now.start)
     return free_block
 
 

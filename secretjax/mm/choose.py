@@ -1,6 +1,9 @@
 """Which free list serves a request: own type, CMA, claim of a pageblock, steal.
 
-Source: mm/page_alloc.c of Linux 6.12.117, __rmqueue and what it calls; fallbacks[].
+Source: mm/page_alloc.c, fallbacks[] and
+K612y   __rmqueue, __rmqueue_claim, __rmqueue_steal of Linux 6.12.117
+K610    __rmqueue_fallback, steal_suitable_fallback of Linux 6.10
+K511    the same of Linux 6.1.192 (as in 5.0 to 6.9)
 """
 
 from typing import NamedTuple
@@ -10,7 +13,13 @@ from jax import lax
 
 from secretjax.mm.layout import Use, pcp_index
 from secretjax.mm.state import Command, Flag, Limits, Registers, Sub, Try, Word
-from secretjax.mm.words import MAX_PAGE_ORDER, NR_PAGE_ORDERS, PAGEBLOCK_ORDER, Migratetype
+from secretjax.mm.words import (
+    MAX_PAGE_ORDER,
+    NR_PAGE_ORDERS,
+    PAGEBLOCK_ORDER,
+    Fallback,
+    Migratetype,
+)
 
 REFUSE, OWN, FROM_CMA, CLAIM, STEAL = range(5)
 NORMAL, CMA_MODE, STEAL_MODE = range(3)
@@ -92,7 +101,11 @@ def watermarks(now: Registers, limits: Limits, order: Word, wants: Word) -> list
 
 
 def choose(now: Registers, command: Command, limits: Limits) -> Choice:
-    """K612y (Linux 6.12.29 and later): own list, CMA, claim from the top down, steal from below."""
+    """Own list, CMA, claim from the top down, steal from below.
+
+    K612y tries to claim at every order and steals the smallest; the older kernels try the largest
+    block only and, if it cannot be claimed (`now.limit` is its order then), steal from that one.
+    """
     want, wants, use, owner = request(now, command)
     U, M, R = Migratetype.UNMOVABLE, Migratetype.MOVABLE, Migratetype.RECLAIMABLE
     enough = -(1 << want)
@@ -108,12 +121,15 @@ def choose(now: Registers, command: Command, limits: Limits) -> Choice:
     second = jnp.where(is_pool, 0, jnp.where(wants == M, mu, mm))
     cma = jnp.where(wants == M, lists_of(now, Migratetype.CMA) & enough, 0)
 
+    older = limits.fallback != Fallback.K612y
+    failed = older & (now.limit <= MAX_PAGE_ORDER)
     goes_on = (now.refill > 0) | ((now.sub == Sub.NONE) & (command.fresh == 0))
-    mode = jnp.where(goes_on, now.mode, NORMAL)
+    mode = jnp.where(goes_on & ~older, now.mode, NORMAL)
     prefer_cma = (cma != 0) & (now.free_cma > now.free // 2)
     either = first | second
     top = highest(either & ((1 << now.limit) - 1))
     claimable = (top >= 0) & ((wants != M) | (top >= PAGEBLOCK_ORDER // 2)) & (mode != STEAL_MODE)
+    claimable = claimable & ~failed
     how = jnp.where(either != 0, STEAL, REFUSE)
     how = jnp.where(claimable, CLAIM, how)
     how = jnp.where((cma != 0) & (mode != STEAL_MODE), FROM_CMA, how)
@@ -124,6 +140,7 @@ def choose(now: Registers, command: Command, limits: Limits) -> Choice:
         top,
         lowest(jnp.where(how == OWN, own, jnp.where(how == FROM_CMA, cma, either))),
     )
+    order = jnp.where(failed & (how == STEAL), now.limit, order)
     order = jnp.clip(order, 0, MAX_PAGE_ORDER)
     foreign = jnp.where(((first >> order) & 1) == 1, first_type, second_type)
     type_ = jnp.where(how == OWN, wants, jnp.where(how == FROM_CMA, int(Migratetype.CMA), foreign))

@@ -7,8 +7,6 @@ Source: mm/compaction.c (compact_zone, __compact_finished, isolate_migratepages,
 isolate_migratepages_block, isolate_freepages, isolate_freepages_block, compaction_alloc,
 release_free_list, update_cached_migrate, update_pageblock_skip), mm/secretmem.c
 (secretmem_migrate_folio) of Linux 6.12.117.
-
-Left out: a batch is migrated from its first page up, the kernel begins with its last.
 """
 
 import jax.numpy as jnp
@@ -20,7 +18,6 @@ from secretjax.mm.background import (
     score,
     take_turn,
 )
-from secretjax.mm.buddy import CLUSTER, account, was_alone
 from secretjax.mm.choose import lists_of
 from secretjax.mm.layout import (
     COUNT,
@@ -34,6 +31,7 @@ from secretjax.mm.layout import (
     Use,
     Where,
 )
+from secretjax.mm.lists import account
 from secretjax.mm.percpu import drain_all, has
 from secretjax.mm.plan import Plan, counted
 from secretjax.mm.search import begin_find, was_found
@@ -49,10 +47,10 @@ from secretjax.mm.state import (
     Tick,
     Try,
 )
-from secretjax.mm.words import PAGEBLOCK_ORDER, PAGEBLOCK_PAGES, Migratetype
+from secretjax.mm.words import CLUSTER, PAGEBLOCK_ORDER, PAGEBLOCK_PAGES, Fallback, Migratetype
 
 COST_FAILED = 20  # time for a page that could not be migrated, in hundredths of a page fault
-SUCCESS, PARTIAL, COMPLETE = range(1, 4)  # CONTENDED: buddy.py
+SUCCESS, PARTIAL, COMPLETE, CONTENDED = range(1, 5)
 
 
 def blocks_end(pfn):
@@ -74,8 +72,7 @@ def boundary(plan: Plan, view, now: Registers, limits: Limits, pages: int) -> No
     enough = proactive & (score(now) <= limits.score_low)
     aligned = (now.source & (PAGEBLOCK_PAGES - 1)) == 0
     served = (now.run_order > 0) & aligned & free_on_own_list(now, now.run_order, now.run_type)
-    caught = now.capture >= 0
-    result = jnp.where(served | enough | caught, SUCCESS, 0)
+    result = jnp.where(served | enough, SUCCESS, 0)
     result = jnp.where(disturbed, PARTIAL, result)
     result = jnp.where(met, jnp.where(has(now, Bit.WHOLE), COMPLETE, PARTIAL), result)
     over = here & (result > 0)
@@ -90,12 +87,12 @@ def boundary(plan: Plan, view, now: Registers, limits: Limits, pages: int) -> No
     plan.set(yields, busy=0, phase=int(Phase.FETCH))
     take_turn(plan, yields, now)
     on = here & ~over & ~yields
-    same = (now.last >> PAGEBLOCK_ORDER) == (now.source >> PAGEBLOCK_ORDER)
-    finish = same & (now.last >= 0)
-    plan.clear_flags(on, Bit.FINISH | Bit.ERROR | Bit.FOUND)
-    plan.raise_flag(on & finish, Bit.FINISH)
+    # in the first pageblock too, as last_migrated_pfn is 0 while there is none
+    same = (jnp.maximum(now.last, 0) >> PAGEBLOCK_ORDER) == (now.source >> PAGEBLOCK_ORDER)
+    plan.clear_flags(on, Bit.FINISH | Bit.ERROR | Bit.FOUND | Bit.ISOLATED)
+    plan.raise_flag(on & same, Bit.FINISH)
     plan.set(on, phase=int(Phase.SOURCE), spot=now.source, batch=0)
-    begin_find(plan, on, now, limits, finish, pages)
+    begin_find(plan, on, now, limits, same, pages)
 
 
 def source(plan: Plan, view, now: Registers) -> None:
@@ -120,8 +117,9 @@ def source(plan: Plan, view, now: Registers) -> None:
     plan.set(here & ~over & ~passed, phase=int(Phase.COLLECT), cursor=now.spot)
 
 
-def cache(plan: Plan, when, now: Registers, end) -> None:
-    """update_cached_migrate()"""
+def cache(plan: Plan, when, now: Registers, pfn) -> None:
+    """update_cached_migrate(): the end of the pageblock of `pfn`, itself the end of a pageblock."""
+    end = blocks_end(pfn)
     plan.set(when, cached_async=jnp.maximum(now.cached_async, end))
     sync = when & (now.run != Run.ASYNC)
     plan.set(sync, cached_sync=jnp.maximum(now.cached_sync, end))
@@ -158,9 +156,10 @@ def collect(plan: Plan, view, now: Registers, limits: Limits) -> None:
     full = got & (now.batch + size >= CLUSTER) & ~finish
     ends = over | full
     stop = jnp.where(over, end, now.cursor + size)
-    plan.set(ends, source=stop, phase=int(Phase.MOVE))
+    plan.set(ends, source=stop, spot=stop - 1, phase=int(Phase.MOVE))
     some = full | (over & (now.batch > 0))
     plan.set(some, last=(stop - 1) & -PAGEBLOCK_PAGES)
+    plan.raise_flag(some, Bit.ISOLATED)
     # the skip bit: with the first page of a block that is scanned from its start, or if none came
     begins = got & (now.batch == 0) & ((now.spot & (PAGEBLOCK_PAGES - 1)) == 0)
     nothing = over & (now.batch == 0)
@@ -170,18 +169,21 @@ def collect(plan: Plan, view, now: Registers, limits: Limits) -> None:
 
 
 def move(plan: Plan, view, now: Registers, limits: Limits) -> None:
-    """migrate_pages(): each page of the batch gets a target; then on to the next batch."""
+    """migrate_pages(): each page of the batch gets a target, the last page first.
+
+    Then all that they have left is given back, and it is on to the next batch.
+    """
     here = view.kind == Phase.MOVE
-    over = here & ((now.spot >= now.source) | (now.batch <= 0))
+    moved = here & (now.batch <= 0)
+    plan.set(moved & (now.moved > 0), phase=int(Phase.EMPTIED), spot=now.source - 1)
+    over = moved & (now.moved <= 0)
     movable, order = movable_page(view, limits)
     row = view.near0
     secret = (row & Use.SECRET) != 0
-    stays = here & ~over & movable & secret & (limits.secret == 0)
-    goes = here & ~over & movable & ~stays
-    where = row >> WHERE_SHIFT
-    used = (where == Where.NONE) & ((row & Use.USED) != 0)
-    size = jnp.where((where == Where.BUDDY) | used, 1 << order, 1)
-    plan.set(here & ~over & ~goes, spot=now.spot + size)
+    stays = here & ~moved & movable & secret & (limits.secret == 0)
+    goes = here & ~moved & movable & ~stays
+    size = 1 << order
+    plan.add(here & ~moved & ~goes, spot=-1)
     plan.add(stays, batch=-size, slice=-COST_FAILED)
     plan.raise_flag(stays, Bit.ERROR)
     plan.tick(stays, int(Tick.MIGRATE_FAILED))
@@ -193,15 +195,39 @@ def move(plan: Plan, view, now: Registers, limits: Limits) -> None:
     again = over & has(now, Bit.ERROR) & ~aligned & ~ignores_skips(now)
     again = again & ~has(now, Bit.FINISH) & (now.run != Run.MANUAL)
     plan.raise_flag(again, Bit.FINISH)
-    plan.clear_flags(again, Bit.ERROR)
+    plan.clear_flags(again, Bit.ERROR | Bit.ISOLATED)
     plan.set(again, phase=int(Phase.SOURCE), spot=now.source, batch=0)
     plan.set(again & (now.run_order == PAGEBLOCK_ORDER), last=-1)
     done = over & ~again
+    # after a batch only: what a drain captures is seen when the next one is migrated
+    caught = done & (now.capture >= 0) & has(now, Bit.ISOLATED)
     at = now.source & -(1 << jnp.maximum(now.run_order, 0))
-    crossed = done & (now.run_order > 0) & (now.last >= 0) & (now.last < at)
+    crossed = done & ~caught & (now.run_order > 0) & (now.last >= 0) & (now.last < at)
     plan.set(done, phase=int(Phase.BOUNDARY))
+    plan.set(caught, result=SUCCESS, phase=int(Phase.RELEASE))
     plan.set(crossed, last=-1)
     drain_all(plan, crossed, now, int(Phase.BOUNDARY))
+
+
+def empty(plan: Plan, view, now: Registers) -> None:
+    """migrate_folio_done(): the pages left behind are given back, in the order of their moves."""
+    marks = view.kind == Phase.MARK
+    size = 1 << now.sub_order
+    plan.cell(0, marks, view.p, 0, view.near0 | Use.MOVED)
+    plan.add(marks, spot=-1, batch=-size, moved=size)
+    plan.set(marks, phase=int(Phase.MOVE))
+
+    here = view.kind == Phase.EMPTIED
+    over = here & (now.moved <= 0)
+    row = view.near0
+    gives = here & ~over & ((row >> WHERE_SHIFT) == Where.NONE) & ((row & Use.MOVED) != 0)
+    plan.add(here & ~over & ~gives, spot=-1)
+    plan.set(gives, sub=int(Sub.SOURCE), sub_order=(row >> ORDER_SHIFT) & 15)
+    plan.set(gives, sub_use=row & NODE & ~Use.UNMAPPED, phase=int(Phase.FETCH))
+    plan.set(over, phase=int(Phase.MOVE))
+    short = over & (now.batch > 0)  # -ENOMEM
+    met = (now.sink >> PAGEBLOCK_ORDER) <= (now.source >> PAGEBLOCK_ORDER)
+    plan.set(short, phase=jnp.where(met, int(Phase.BOUNDARY), int(Phase.RELEASE)), result=CONTENDED)
 
 
 def sink(plan: Plan, view, now: Registers) -> None:
@@ -242,7 +268,6 @@ def isolate(plan: Plan, view, now: Registers, limits: Limits):
     label = view.block & TYPE
     plan.write(got, "block", view.block_at, counted(view.block, -(1 << order), 0))
     account(plan, got, label, -(1 << order))
-    plan.empty(got & was_alone(row, view.near1), label, order)
 
     plan.write(over, "block", view.block_at, view.block | SKIP)
     below = begin - PAGEBLOCK_PAGES
@@ -254,7 +279,7 @@ def isolate(plan: Plan, view, now: Registers, limits: Limits):
     return got
 
 
-def hook(plan: Plan, view, now: Registers) -> None:
+def hook(plan: Plan, view, now: Registers, limits: Limits) -> None:
     """The free block just isolated goes to the tail of its target list."""
     here = view.kind == Phase.HOOK
     size = 1 << now.order
@@ -269,6 +294,12 @@ def hook(plan: Plan, view, now: Registers) -> None:
     plan.clear_flags(here, Bit.SNATCHED)
     stops = here & filled & ~at_end & ~snatched
     plan.set(stops, sink=now.page + size, phase=int(Phase.FETCH))
+    # __isolate_free_page(): half a pageblock; the rest of it goes to the tails of its lists
+    half = here & (now.order >= PAGEBLOCK_ORDER - 1) & (limits.fallback == Fallback.K612y)
+    half = half & ((view.block & TYPE) == Migratetype.MOVABLE)
+    follows = jnp.where(snatched | stops, int(Phase.FETCH), int(Phase.ISOLATE))
+    plan.set(half, start=cursor, cursor=now.page & -PAGEBLOCK_PAGES, type=int(Migratetype.MOVABLE))
+    plan.set(half, phase=int(Phase.WALK), back=follows)
 
 
 def reset(plan: Plan, view, now: Registers, limits: Limits) -> None:

@@ -9,7 +9,6 @@ begin at a pageblock (cma_alloc goes on one page further after -EBUSY), locked o
 
 import jax.numpy as jnp
 
-from secretjax.mm.buddy import account, was_alone
 from secretjax.mm.layout import (
     COUNT,
     EDGE,
@@ -23,6 +22,7 @@ from secretjax.mm.layout import (
     Where,
     code,
 )
+from secretjax.mm.lists import account
 from secretjax.mm.plan import Plan, counted
 from secretjax.mm.state import Fault, Op, Phase, Sub, Tick
 from secretjax.mm.words import MAX_PAGE_ORDER, PAGEBLOCK_ORDER, PAGEBLOCK_PAGES, Migratetype
@@ -51,12 +51,11 @@ def isolate(plan: Plan, view, command, now, pages: int):
     plan.set(good, start=view.p, spot=view.p, home=label, again=-1, type=int(Migratetype.ISOLATE))
     plan.write(good, "block", view.block_at, (view.block & ~TYPE) | int(Migratetype.ISOLATE))
     account(plan, good, label, -((view.block >> FREE_SHIFT) & COUNT))
-    plan.set(good, phase=int(Phase.WALK), cursor=view.p, leaving=label, back=int(Phase.FLUSH))
+    plan.set(good, phase=int(Phase.WALK), cursor=view.p, back=int(Phase.FLUSH))
     row = view.near0
     straddles = good & ((row >> ORDER_SHIFT) == code(int(Where.BUDDY), MAX_PAGE_ORDER))
     lower = view.p & -(1 << MAX_PAGE_ORDER)
     plan.cell(2, straddles, lower, 0, jnp.zeros_like(row))
-    plan.empty(straddles & was_alone(row, view.near1), label, MAX_PAGE_ORDER)
     plan.set(straddles, page=lower, again=lower + PAGEBLOCK_PAGES, phase=int(Phase.AGAIN))
     return straddles
 
@@ -94,7 +93,6 @@ def take(plan: Plan, view, command, now):
     )
     plan.cell(2, here, view.p, 0, command.use | (PAGEBLOCK_ORDER << ORDER_SHIFT))
     plan.cell(3, here, view.p, 1, command.owner)
-    plan.empty(here & was_alone(row, view.near1), int(Migratetype.ISOLATE), PAGEBLOCK_ORDER)
     lru = jnp.where((command.use & Use.LRU) != 0, PAGEBLOCK_PAGES, 0)
     word = counted((view.block & ~TYPE) | now.home | TAKEN, -PAGEBLOCK_PAGES, lru)
     plan.write(here, "block", view.block_at, word)
@@ -111,7 +109,6 @@ def undo(plan: Plan, view, command, now) -> None:
     plan.write(here, "block", view.block_at, (view.block & ~TYPE) | now.home)
     account(plan, here, now.home, (view.block >> FREE_SHIFT) & COUNT)
     plan.set(here, phase=int(Phase.WALK), cursor=now.start, type=now.home, back=int(Phase.FAILED))
-    plan.set(here, leaving=int(Migratetype.ISOLATE))
     failed = view.kind == Phase.FAILED
     search = command.page < 0
     plan.tick(failed, int(Tick.TAKE_FAILED))

@@ -10,6 +10,7 @@ Left out: arm64 (needs 4 KiB entries from the start), several ranges in one flus
 
 import jax.numpy as jnp
 
+from secretjax.mm.buddy import move_on
 from secretjax.mm.layout import ORDER_SHIFT, SPLIT, WHERE_SHIFT, Use, Where
 from secretjax.mm.plan import Plan
 from secretjax.mm.state import Fault, Op, Phase, Sub, Tick
@@ -42,7 +43,8 @@ def unmap(plan: Plan, view, command, now) -> None:
     plan.write(splits & ~wait, "block", view.block_at, view.block | SPLIT)
     plan.tick(do, jnp.where(plan.known(splits), int(Tick.UNMAPPED_SPLIT), int(Tick.UNMAPPED)))
     plan.set(do, table=0, phase=int(Phase.FETCH))
-    plan.set(do & moved, sub=int(Sub.SOURCE), target=-1)
+    plan.set(do & moved, target=-1)
+    move_on(plan, do & moved, now)
     plan.finish(do & ~moved)
 
 

@@ -49,6 +49,7 @@ class Use(IntEnum):
     FIXED = 16  # cannot be migrated although on an LRU list
     POOL = 32  # held by a pool, not yet by a user
     TABLE = 64  # page table of the direct map
+    MOVED = 128  # its content is elsewhere: given back when the batch has been migrated
 
 
 CLASS_SHIFT = 8

@@ -33,6 +33,7 @@ from secretjax.mm.words import (
     PAGEBLOCK_ORDER,
     PAGEBLOCK_PAGES,
     PCP_LISTS,
+    Fallback,
     Migratetype,
 )
 
@@ -212,7 +213,9 @@ def limits_of(start) -> dict[str, int]:
     known = zone["min"] > 0 and proactiveness > 0
     factor = int(sysctl.get("watermark_boost_factor", 15000))
     boost = zone["high"] * factor // 10000
+    tuned = zone["pcp_high_min"] >= 0  # since 6.7
     return {
+        "fallback": Fallback[start.settings["fallback"]],
         "first": zone["start_pfn"],
         "end": zone["end_pfn"],
         "min": zone["min"],
@@ -220,8 +223,8 @@ def limits_of(start) -> dict[str, int]:
         "high": zone["high"],
         "boost": max(boost, PAGEBLOCK_PAGES) if boost else 0,
         "batch": max(zone["pcp_batch"], 0),
-        "high_min": max(zone["pcp_high_min"], 0),
-        "high_max": max(zone["pcp_high_max"], 0),
+        "high_min": zone["pcp_high_min"] if tuned else max(zone["pcp_high"], 0),
+        "high_max": zone["pcp_high_max"] if tuned else max(zone["pcp_high"], 0),
         "unevictable": start.settings.get("compact_unevictable_allowed", 1),
         "secret": 0,
         "score_high": min(low + 10, 100) if known else 1000,

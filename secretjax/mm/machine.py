@@ -19,6 +19,7 @@ from secretjax.mm import percpu
 from secretjax.mm.act import seldom, usual
 from secretjax.mm.choose import Choice, choose
 from secretjax.mm.layout import (
+    LOW_ORDER_LISTS,
     NODE,
     ORDER_SHIFT,
     PCP_TYPES,
@@ -45,7 +46,7 @@ from secretjax.mm.state import (
     Word,
     Zone,
 )
-from secretjax.mm.words import PAGEBLOCK_ORDER, PAGEBLOCK_PAGES, Migratetype
+from secretjax.mm.words import PAGEBLOCK_ORDER, PAGEBLOCK_PAGES, Fallback, Migratetype
 
 LANES = "lanes"  # name of the axis over which steps are batched
 
@@ -151,19 +152,31 @@ def focus(now: Registers, command: Command, kind: Word, known: Word) -> Word:
     p = jnp.where((kind == Op.TAKE) & (command.page < 0), now.area, p)
     in_hand = (kind >= Phase.SPLIT) & (kind <= Phase.SECOND)
     in_hand = in_hand | (kind == Phase.APPEND) | (kind == Phase.HOOK) | (kind == Phase.CAPTURE)
+    in_hand = in_hand | (kind == Phase.TURN)
     p = jnp.where(in_hand, now.page, p)
     at_cursor = (kind == Phase.WALK) | (kind == Phase.RESET) | (kind == Phase.SNATCH)
+    at_cursor = at_cursor | (kind == Phase.LINK)
     p = jnp.where(at_cursor, now.cursor, p)
     p = jnp.where((kind == Phase.FIND) | (kind == Phase.SEARCH), now.node, p)
     scans = (kind == Phase.COLLECT) | (kind == Phase.ISOLATE)
     scanned = jnp.where(kind == Phase.COLLECT, now.spot, now.sink) | (PAGEBLOCK_PAGES - 1)
     p = jnp.where(scans, jnp.minimum(now.cursor, scanned), p)
     p = jnp.where(kind == Phase.CUT, now.cursor & -(1 << now.order), p)
-    p = jnp.where((kind == Phase.EVACUATE) | (kind == Phase.MOVE), now.spot, p)
+    in_batch = (kind == Phase.MOVE) | (kind == Phase.MARK) | (kind == Phase.EMPTIED)
+    p = jnp.where((kind == Phase.EVACUATE) | in_batch, now.spot, p)
     p = jnp.where(kind == Phase.SOURCE, now.spot & -PAGEBLOCK_PAGES, p)
     p = jnp.where(kind == Phase.SINK, now.sink & -PAGEBLOCK_PAGES, p)
     p = jnp.where(kind == Phase.COMPACTED, jnp.maximum(now.capture, 0), p)
     return jnp.where((kind >= Phase.UNHOOK) & (kind <= Phase.FAILED), now.start, p)
+
+
+def cached(kind: Word, command: Command, index: Word, label: Word, sub: Word) -> Word:
+    """get_pcppage_migratetype(), K511: a page from a per-CPU list goes to the buddy's list of the
+    type that it was kept under, whatever its pageblock has become; CMA and the like stay.
+    """
+    told = (kind == Op.FREE) & (sub == Sub.NONE) & (command.type >= 0)
+    drained = (kind == Phase.DRAIN) & (label < PCP_TYPES) & (index < LOW_ORDER_LISTS)
+    return jnp.where(told, command.type, jnp.where(drained, index % PCP_TYPES, label))
 
 
 def look(zone: Zone, command: Command, go: Flag, pages: int) -> tuple[View, Choice]:
@@ -192,6 +205,8 @@ def look(zone: Zone, command: Command, go: Flag, pages: int) -> tuple[View, Choi
     pooled = gives & ((near0 & Use.POOL) != 0)
     label = jnp.where(pooled, int(Migratetype.POOL), block & TYPE)
     type_ = jnp.where(gives | (kind == Phase.AGAIN) | is_drain, label, now.type)
+    if_oldest = cached(kind, command, choice.index, type_, now.sub)
+    type_ = jnp.where(zone.limits.fallback == Fallback.K511, if_oldest, type_)
     far_row = jnp.where(takes, first, jnp.where(is_drain, p, buddy))
     far0, far1 = read_row(zone.link, far_row)
     low = jnp.where(kind == Phase.SPLIT, order - 1, order)
@@ -230,13 +245,13 @@ def step(zone: Zone, command: Command, go: Flag, pages: int) -> tuple[Zone, Flag
 
     def asked(rules, now, command, view, choice, limits):
         conditions = Conditions()
-        draft = Plan(now, conditions)
+        draft = Plan(now, conditions, pages)
         rules(draft, view, choice, command, now, limits)
         return conditions.pack(), draft.touched()
 
     def apply(rules, now, so_far=None):
         words, touched = once(go, partial(asked, rules), now, command, view, choice, limits)
-        plan = Plan(now, Conditions(words), so_far)
+        plan = Plan(now, Conditions(words), pages, so_far)
         rules(plan, view, choice, command, now, limits)
         return plan.result(*touched)
 

@@ -8,9 +8,9 @@ Left out: more than one CPU, the vmstat worker that shrinks idle lists (a kernel
 
 import jax.numpy as jnp
 
-from secretjax.mm.buddy import account
 from secretjax.mm.choose import lowest
 from secretjax.mm.layout import LOW_ORDER_LISTS, NODE, ORDER_SHIFT, TAKEN, Use, pcp_order
+from secretjax.mm.lists import account
 from secretjax.mm.plan import Plan, counted
 from secretjax.mm.state import Bit, Flag, Limits, Op, Phase, Registers, Sub, Tick, Try, Word
 from secretjax.mm.words import (
@@ -19,6 +19,7 @@ from secretjax.mm.words import (
     PAGEBLOCK_PAGES,
     PCP_LISTS,
     PCP_SCALE_MAX,
+    Fallback,
 )
 
 
@@ -52,8 +53,10 @@ def to_draw(now: Registers, limits: Limits, choice) -> tuple[Word, Word, Word]:
     most = jnp.maximum(high - now.pcp_count - base, base)
     grows = (order == 0) & (batch <= most) & (now.alloc_factor < PCP_SCALE_MAX) & ~small
     batch = jnp.where(order == 0, jnp.minimum(batch, most), batch)
+    oldest = limits.fallback == Fallback.K511
+    batch = jnp.where(oldest, base, jnp.where(small, 1, batch))
     batch = jnp.where(batch > 1, jnp.maximum(batch >> order, 2), batch)
-    return jnp.where(small, 1, batch), high, now.alloc_factor + grows
+    return batch, high, now.alloc_factor + (grows & ~oldest)
 
 
 def to_drain(now: Registers, limits: Limits, order: Word) -> tuple[dict[str, Word], Flag]:
@@ -80,13 +83,28 @@ def to_drain(now: Registers, limits: Limits, order: Word) -> tuple[dict[str, Wor
     usual = jnp.clip(free_count, base, jnp.maximum(bound - base, base))
     usual = jnp.where(bound < base, 1, usual)
     drain = jnp.where(flush, most, usual)
+    oldest = limits.fallback == Fallback.K511
+    old_drain, old_bound, factor = to_drain_before_tuning(now, limits, count, batched)
+    drain, bound = jnp.where(oldest, old_drain, drain), jnp.where(oldest, old_bound, bound)
     return {
         "pcp_count": count,
         "pcp_high": tuned,
-        "free_count": free_count,
+        "free_count": jnp.where(oldest, factor, free_count),
         "alloc_factor": now.alloc_factor >> 1,
         "drain": jnp.where(count >= bound, jnp.minimum(drain, count), 0),
     }, batched
+
+
+def to_drain_before_tuning(now: Registers, limits: Limits, count: Word, batched: Flag):
+    """nr_pcp_free() and nr_pcp_high() of 6.1: pages to drain, from which count on, free_factor."""
+    base, factor = limits.batch, now.free_count
+    most = limits.high_max - base
+    scaled = base << factor
+    every = batched & (factor > 0)
+    bound = jnp.where(every, 0, limits.high_max)
+    grows = (count >= bound) & ~every & (scaled < most) & (factor < PCP_SCALE_MAX)
+    usual = jnp.where(limits.high_max < base, 1, jnp.clip(scaled, base, jnp.maximum(most, base)))
+    return jnp.where(every, count, usual), bound, factor + grows
 
 
 def get(plan: Plan, view, choice, now: Registers, limits: Limits):

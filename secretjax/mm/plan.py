@@ -45,8 +45,9 @@ class Conditions:
 class Plan:
     """Starts from the registers as they are; later settings win over earlier ones."""
 
-    def __init__(self, now: Registers, conditions: Conditions, so_far=None):
+    def __init__(self, now: Registers, conditions: Conditions, pages: int, so_far=None):
         """so_far: (writes, finished, answer) of rules that were applied before."""
+        self.pages = pages
         self.known = conditions.known
         self.now = now._asdict()
         zero, nowhere = jnp.zeros_like(now.phase), jnp.full_like(now.phase, NOWHERE)
@@ -111,16 +112,16 @@ class Plan:
 
     def fill(self, when, migratetype, order) -> None:
         """The list (migratetype, order) is not empty from here on."""
-        self.filled = self._list(self.filled, when, migratetype, order)
+        self.filled = self._list(self.filled, when, migratetype * NR_PAGE_ORDERS + order)
 
-    def empty(self, when, migratetype, order) -> None:
-        """The list (migratetype, order) is empty from here on."""
-        self.emptied = self._list(self.emptied, when, migratetype, order)
+    def empty(self, when, head: Word) -> None:
+        """The list whose head is this row is empty from here on."""
+        self.emptied = self._list(self.emptied, when, head - self.pages)
 
-    def _list(self, so_far, when, migratetype, order):
+    def _list(self, so_far, when, at):
         when = self.known(when)
         was, position = so_far
-        return was | when, jnp.where(when, migratetype * NR_PAGE_ORDERS + order, position)
+        return was | when, jnp.where(when, at, position)
 
     def finish(self, when, answer=0) -> None:
         """The command is finished."""

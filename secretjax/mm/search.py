@@ -6,19 +6,18 @@
 Source: mm/compaction.c (fast_find_migrateblock, reinit_migrate_pfn, update_fast_start_pfn,
 fast_isolate_freepages, next_search_order, freelist_scan_limit) of Linux 6.12.117.
 
-Left out: the lists keep their order (move_freelist_head and _tail turn them to where a search
-ended), and the rest of a found pageblock is not isolated with it (fast_isolate_around).
+Left out: the rest of a found pageblock is not isolated with it (fast_isolate_around).
 """
 
 import jax.numpy as jnp
 
-from secretjax.mm.buddy import CLUSTER, account, was_alone
 from secretjax.mm.choose import highest, lists_of
 from secretjax.mm.layout import NODE, SKIP, TYPE, head
+from secretjax.mm.lists import account
 from secretjax.mm.percpu import has
 from secretjax.mm.plan import Plan, counted
 from secretjax.mm.state import Bit, Limits, Phase, Registers, Run, Word
-from secretjax.mm.words import COSTLY_ORDER, PAGEBLOCK_PAGES, Migratetype
+from secretjax.mm.words import CLUSTER, COSTLY_ORDER, PAGEBLOCK_PAGES, Migratetype
 
 NONE, USED_UP = -1, -2  # of `Registers.fast_start`
 
@@ -51,8 +50,10 @@ def find(plan: Plan, view, now: Registers, pages: int) -> None:
     """The next block of the list: is its pageblock one to empty?"""
     here = view.kind == Phase.FIND
     page = view.near0 & NODE
-    over = (now.scan_order < COSTLY_ORDER) | (now.scanned >= now.limit_left)
     end = page >= pages
+    low = now.scan_order < COSTLY_ORDER
+    tired = ~low & ~end & (now.scanned >= now.limit_left)
+    over = low | (now.scanned >= now.limit_left)
     good = (page < now.goal) & ((view.block & SKIP) == 0)
     found = here & ~over & ~end & good
     plan.set(here & ~over & ~end & ~good, node=page, scanned=now.scanned + 1)
@@ -71,6 +72,33 @@ def find(plan: Plan, view, now: Registers, pages: int) -> None:
     again = lost & (now.fast_start >= 0)
     plan.set(lost, fails=now.fails + 1, phase=int(Phase.SOURCE), spot=now.source)
     plan.set(again, spot=now.fast_start, source=now.fast_start, fast_start=USED_UP)
+    begin_turn(plan, found | (lost & tired), now, page, int(Phase.SOURCE), pages)
+
+
+def begin_turn(plan: Plan, when, now: Registers, page, follows, pages: int) -> None:
+    """The list is to be turned to `page`; `follows`: the phase after it."""
+    at = movable_head(jnp.maximum(now.scan_order, 0), pages)
+    plan.set(when, page=at, cursor=page, back=follows, phase=int(Phase.TURN))
+
+
+def turn(plan: Plan, view, now: Registers) -> None:
+    """The head of the list moves: behind the page (after `find`), before it (after `search`)."""
+    here = view.kind == Phase.TURN
+    mark = view.near0 & ~NODE
+    first, last = view.near0 & NODE, view.near1
+    plan.cell(0, here, last, 0, mark | first)
+    plan.cell(1, here, first, 1, last)
+    plan.set(here, phase=int(Phase.LINK))
+
+    here = view.kind == Phase.LINK
+    behind = now.back == Phase.SOURCE
+    before = jnp.where(behind, now.cursor, view.near1)
+    after = jnp.where(behind, view.near0 & NODE, now.cursor)
+    plan.cell(0, here, before, 0, mark | now.page)
+    plan.cell(1, here, after, 1, now.page)
+    plan.cell(2, here, now.page, 0, mark | after)
+    plan.cell(3, here, now.page, 1, before)
+    plan.set(here, phase=now.back)
 
 
 def search(plan: Plan, view, now: Registers, limits: Limits, pages: int) -> None:
@@ -116,6 +144,14 @@ def search(plan: Plan, view, now: Registers, limits: Limits, pages: int) -> None
     plan.set(lost & at_start, sink=jump)
     cached = (now.highest > 0) & (now.highest >= now.cached_free)
     plan.set((hit | closes) & cached, cached_free=now.highest - PAGEBLOCK_PAGES)
+    # a block at the tail that is taken leaves the list as it would be after the turn
+    at_tail = now.node == movable_head(jnp.maximum(now.scan_order, 0), pages)
+    taken = hit | (closes & (best >= 0))
+    where = jnp.where(hit, page, best)
+    turns = (taken & ~(at_tail & (where == page))) | (on & tired & ~end)
+    follows = jnp.where(lost, int(Phase.SINK), int(Phase.SEARCH))
+    follows = jnp.where(taken, int(Phase.SNATCH), follows)
+    begin_turn(plan, turns, now, jnp.where(taken, where, page), follows, pages)
 
 
 def movable_head(order: Word, pages: int) -> Word:
@@ -136,7 +172,6 @@ def snatch(plan: Plan, view, now: Registers, limits: Limits):
     label = view.block & TYPE
     plan.write(got, "block", view.block_at, counted(view.block, -(1 << order), 0))
     account(plan, got, label, -(1 << order))
-    plan.empty(got & was_alone(view.near0, view.near1), label, order)
     return got
 
 

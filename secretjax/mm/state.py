@@ -67,6 +67,10 @@ class Phase(IntEnum):
     FIND = 49  # fast_find_migrateblock(): over a free list
     SEARCH = 50  # fast_isolate_freepages(): over a free list, from its tail
     SNATCH = 51  # and the block that it found
+    TURN = 52  # move_freelist_head(), _tail(): the head of the list is taken out
+    LINK = 53  # and put beside the block where the search ended
+    MARK = 54  # migrate_pages(): a page has moved to its target
+    EMPTIED = 55  # and when all have: over the pages left behind, to give them back
     RESET = 48  # __reset_isolation_suitable(): over the pageblocks
 
 
@@ -115,6 +119,7 @@ class Bit(IntEnum):
     WHOLE = 16  # cc->whole_zone
     FINISH = 32  # cc->finish_pageblock
     ERROR = 64  # the batch held a page that could not be migrated
+    ISOLATED = 1024  # there was a batch
     FOUND = 256  # the pageblock was found by a search of the free lists
     SNATCHED = 512  # the target was
     TRIED = 128  # isolate_freepages() was called for the target wanted
@@ -172,6 +177,7 @@ class Command(NamedTuple):
 class Limits(NamedTuple):
     """What does not change while a zone runs. Time is in units of a hundredth of a page fault."""
 
+    fallback: Word  # `words.Fallback`
     first: Word  # pfn of the first page,
     end: Word  # and behind the last one
     min: Word  # watermarks
@@ -200,8 +206,8 @@ class Registers(NamedTuple):
     mode: Word  # of a refill: 0 normal, 1 CMA, 2 steal (mm/page_alloc.c: enum rmqueue_mode)
     again: Word  # second half still to be freed, -1 none
     cursor: Word  # WALK: next page,
-    leaving: Word  # type of the lists that are left
     back: Word  # and phase that follows
+    claimed: Word  # 1: the block in hand gives its pageblocks the requester's type
     sub: Word  # the kernel's own request: `Sub`,
     sub_order: Word  # its order,
     sub_use: Word  # use
@@ -209,7 +215,7 @@ class Registers(NamedTuple):
     after: Word  # phase that follows a page-table page
     table: Word  # 1: it is in hand
     target: Word  # destination of a migration that is to be unmapped, -1 none
-    start: Word  # TAKE: first page of the pageblock,
+    start: Word  # TAKE: first page of the pageblock (HOOK: place in one),
     area: Word  # next one to try,
     spot: Word  # next page to look at,
     home: Word  # type of the pageblock before it was isolated
@@ -261,7 +267,8 @@ class Registers(NamedTuple):
     source: Word  # migration scanner: next page
     sink: Word  # free scanner: next page
     last: Word  # last_migrated_pfn, -1 none
-    batch: Word  # pages isolated and not yet migrated
+    batch: Word  # pages isolated and not yet migrated,
+    moved: Word  # migrated and not yet given back
     have: Word  # pages on the target lists
     stride: Word  # of the free scanner
     init_free: Word  # compact_init_free_pfn

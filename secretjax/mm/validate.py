@@ -24,6 +24,7 @@ from secretjax.mm.words import (
     PAGEBLOCK_ORDER,
     PAGEBLOCK_PAGES,
     PCP_LISTS,
+    Fallback,
     Migratetype,
 )
 
@@ -87,6 +88,7 @@ def every_list(now, pages: int):
 def _lists(rows, pages, zone, label, free) -> list[str]:
     """Lists are rings both ways, of blocks of their order and type; masks say which are empty."""
     wrong, seen = [], set()
+    typed = int(zone.limits.fallback) != Fallback.K511  # whose lists may be of another type
     for begin, mt, order, full in every_list(zone.now, pages):
         at = begin
         name = f"list (type {mt}, order {order})"
@@ -105,7 +107,7 @@ def _lists(rows, pages, zone, label, free) -> list[str]:
             seen.add(at)
             if (rows[at, 0] >> ORDER_SHIFT) & 15 != order:
                 wrong.append(f"{name}: block {at} has another order")
-            if 0 <= mt < Migratetype.POOL and label[at >> PAGEBLOCK_ORDER] != mt:
+            if typed and 0 <= mt < Migratetype.POOL and label[at >> PAGEBLOCK_ORDER] != mt:
                 wrong.append(
                     f"{name}: block {at} lies in a pageblock of type {label[at >> PAGEBLOCK_ORDER]}"
                 )

@@ -8,9 +8,18 @@ PAGEBLOCK_ORDER = 9
 PAGEBLOCK_PAGES = 1 << PAGEBLOCK_ORDER
 GIGABYTE_BLOCKS = 512
 COSTLY_ORDER = 3  # PAGE_ALLOC_COSTLY_ORDER
+CLUSTER = 32  # COMPACT_CLUSTER_MAX
 DIRECT, THP = 1, 2  # what a request may do: GFP_KERNEL and alike, vma_thp_gfp_mask() with madvise
 PCP_LISTS = 14  # NR_PCP_LISTS: 3 types of orders 0-3, order 9 not movable, order 9 movable
 PCP_SCALE_MAX = 5  # CONFIG_PCP_BATCH_SCALE_MAX
+
+
+class Fallback(IntEnum):
+    """Which kernel's rules serve a request whose own lists are empty (__rmqueue and below)."""
+
+    K511 = 0  # Linux 5.0 to 6.9
+    K610 = 1  # 6.10 to 6.12.28
+    K612y = 2  # 6.12.29 and later
 
 
 class Migratetype(IntEnum):

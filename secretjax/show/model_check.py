@@ -18,6 +18,7 @@ SCENARIOS = {
     "p1": "a pool of pageblocks from the buddy",
     "p2": "a pool of pageblocks from a CMA area",
 }
+RULES = {"K511": "Linux 5.0 to 6.9", "K610": "6.10 to 6.12.28", "K612y": "6.12.29 and later"}
 MIB = 256  # pages
 NONE = Markdown("*This study was run without the comparison with the kernel.*")
 
@@ -27,16 +28,15 @@ def machine(study: Study) -> Markdown:
     if not len(study.replays) or not len(study.predictions):
         return NONE
     both = pd.concat([study.replays, study.predictions])
-    mine = both[both["modelled"].astype(bool)]
     kernels = ", ".join(sorted(set(study.replays["kernel"])))
-    low, high = -(-mine["pages"].min() // MIB), -(-mine["pages"].max() // MIB)
+    low, high = -(-both["pages"].min() // MIB), -(-both["pages"].max() // MIB)
     size = " to ".join(plain(int(pages)) for pages in sorted({low, high}))
-    cpus = ", ".join(str(n) for n in sorted(set(mine["cpus"])))
+    cpus = ", ".join(str(n) for n in sorted(set(both["cpus"])))
     return Markdown(
         f"Captured kernels: Linux {kernels}. CPUs: {cpus}; zones of {size} MiB. "
         f"{study.replays['case'].nunique()} recorded streams and "
-        f"{study.predictions['case'].nunique()} cases to predict; those of the fallback "
-        f"{', '.join(sorted(set(mine['fallback'])))} are modelled."
+        f"{study.predictions['case'].nunique()} cases to predict. Fallback rules: "
+        f"{', '.join(f'`{name}` ({RULES[name]})' for name in sorted(set(both['fallback'])))}."
     )
 
 
@@ -44,7 +44,7 @@ def replay_table(study: Study) -> HTML | Markdown:
     """Every compared stream: pfns and lists equal to the kernel's, and the paths it takes."""
     if not len(study.replays):
         return NONE
-    mine = study.replays[study.replays["modelled"].astype(bool)]
+    mine = study.replays
     words = {
         "case": "stream",
         "requests": "allocations",
@@ -63,7 +63,7 @@ def replay_covers(study: Study) -> Markdown:
     """Which paths the recorded streams take, and which they never do."""
     if not len(study.replays):
         return NONE
-    mine = study.replays[study.replays["modelled"].astype(bool)]
+    mine = study.replays
     paths = {
         "allocations": "requests",
         "frees": "frees",
@@ -83,31 +83,17 @@ def replay_covers(study: Study) -> Markdown:
     )
 
 
-def not_modelled(study: Study) -> Markdown:
-    """Cases of kernels that the model cannot follow yet, by name."""
-    if not len(study.replays) and not len(study.predictions):
-        return NONE
-    told = []
-    for words, rows in (("streams", study.replays), ("cases", study.predictions)):
-        out = rows[~rows["modelled"].astype(bool)] if len(rows) else rows
-        if len(out):
-            names = ", ".join(f"`{name}`" for name in dict.fromkeys(out["case"]))
-            why = ", ".join(sorted(set(out["fallback"])))
-            which = f"{out['case'].nunique()} {words} of kernels that fall back as {why}"
-            told.append(f"**Not compared:** {which}: {names}.")
-    return Markdown("\n\n".join(told) or "All were compared.")
-
-
 def by_scenario(study: Study) -> HTML | Markdown:
     """Figures inside their tolerance, by what was done to the kernel."""
     if not len(study.predictions):
         return NONE
     judged = study.predictions[study.predictions["agrees"].notna()]
     rows = []
-    for name, part in judged.groupby("scenario", sort=False):
+    for (name, rules), part in judged.groupby(["scenario", "fallback"], sort=True):
         good, reasons = part["agrees"].astype(bool), part["reason"].dropna()
         rows.append({
-            "": name, "what is done": SCENARIOS[name], "cases": part["case"].nunique(),
+            "": name, "what is done": SCENARIOS[name], "fallback": rules,
+            "cases": part["case"].nunique(),
             "figures": len(part), "within": int(good.sum()), "share": f"{good.mean():.0%}",
             "why not all": "; ".join(dict.fromkeys(reasons)) or "-",
         })  # fmt: skip

@@ -41,9 +41,8 @@ class Study(Measured):
 
     def kernel_rests_on(self) -> str:
         """What a figure of the comparison with the kernel rests on, for its caption."""
-        compared = self.predictions[self.predictions["modelled"].astype(bool)]
-        cases = compared["case"].nunique()
-        return f"Run {self.run.run_id}: {cases} cases of a captured Linux 6.12."
+        cases, kernels = self.predictions["case"].nunique(), sorted(set(self.replays["kernel"]))
+        return f"Run {self.run.run_id}: {cases} cases of captured Linux {' and '.join(kernels)}."
 
     # the study and its plug-ins
 
@@ -165,18 +164,13 @@ class Study(Measured):
         """The replay cases in a sentence."""
         if not len(self.replays):
             return Markdown(NO_KERNEL)
-        modelled = self.replays["modelled"].astype(bool)
-        mine, other = self.replays[modelled], self.replays[~modelled]
+        mine = self.replays
         total = {c: int(mine[c].sum()) for c in ("same_pfn", "requests", "lists_equal", "lists")}
-        later = (
-            f" {len(other)} streams of kernels with another fallback "
-            f"({', '.join(sorted(set(other['fallback'])))}) are not modelled yet and not counted."
-        )
         return Markdown(
             f"**{plain(total['same_pfn'])} of {plain(total['requests'])} allocations got the very "
             f"pfn that the kernel gave**, and {plain(total['lists_equal'])} of "
             f"{plain(total['lists'])} free lists were equal in their order, over {len(mine)} "
-            f"recorded streams.{later if len(other) else ''}"
+            f"recorded streams of Linux {' and '.join(sorted(set(mine['kernel'])))}."
         )
 
     def predict_answer(self) -> Markdown:
@@ -190,8 +184,8 @@ class Study(Measured):
         return Markdown(
             f"**{_agreeing(judged)} figures agree within their tolerance.** Splits of the direct "
             f"map: {_agreeing(early)} while secret memory is 5 or 10 % of memory, "
-            f"{_agreeing(late)} at 20 and 30 %, where memory gets tight and the kernel's "
-            "background work, which is not in the model yet, decides."
+            f"{_agreeing(late)} at 20 and 30 %, where memory gets tight and the timing of the "
+            "kernel's background threads decides."
         )
 
 

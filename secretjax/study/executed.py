@@ -96,7 +96,9 @@ def execute(source: Path, params_file: Path, folder: Path, key: str) -> float:
     except Exception as e:
         raise UserError(f"{source}: {_failure(e)}; its output so far is in {raw}") from e
     finally:
-        ensure_event_loop().close()  # this thread's, opened by the client
+        loop = ensure_event_loop()  # this thread's, opened by the client unless it was there
+        if not loop.is_running():
+            loop.close()
         _log(raw, folder / "log" / f"{source.stem}.log", time.perf_counter() - begin)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")

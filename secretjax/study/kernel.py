@@ -8,7 +8,7 @@ import pyarrow as pa
 
 from secretjax import cases, engine
 from secretjax.cases import PredictCase, ReplayCase, StartState
-from secretjax.predict import MODELLED, predict
+from secretjax.predict import predict
 from secretjax.study.params import stem
 from secretjax.study.tables import PREDICT, REPLAY
 
@@ -41,7 +41,6 @@ def compare(path: Path, states: int, seed: int) -> pa.Table:
     predict   one row a step and metric: the kernel's value, the model's mean and the 2.5 and
               97.5 percentiles of its states; `inside` that range; `values`: that of each state;
               `agrees` by `TOLERANCE`, null where it has none; `reason`: why it does not
-    A case of a kernel whose fallback is not modelled has one row, with `modelled` false.
     Raises `UserError` for a damaged case.
     """
     if is_replay(path):
@@ -64,8 +63,6 @@ def replay_row(path: Path) -> dict:
     row["requests"] = int((case.requests[:, 0] == 0).sum())
     row["frees"] = int((case.requests[:, 0] == 1).sum())
     row["snapshots"] = len(case.snapshots)
-    if not row["modelled"]:
-        return row
     pfn, shots, ticks = engine.replay_counted(case.start, case.requests)
     row["claims"] = ticks["CLAIMED_WHOLE"] + ticks["CLAIMED_PART"]
     row["claims_by_moving"] = ticks["CLAIMED_PART"]
@@ -88,7 +85,6 @@ def about(start: StartState) -> dict:
     settings, zone = start.settings, start.zone
     return {
         "fallback": settings["fallback"],
-        "modelled": settings["fallback"] == MODELLED,
         "pages": zone["end_pfn"] - zone["start_pfn"],
         "cpus": settings["cpus"],
     }
@@ -115,8 +111,6 @@ def predict_rows(path: Path, states: int, seed: int) -> list[dict]:
     capture, _, part = name.partition("@")
     blank = dict.fromkeys(PREDICT.names) | about(case.start) | {"case": name}
     blank |= {"scenario": scenario(name), "states": 0}
-    if not blank["modelled"]:
-        return [blank]
     truth = json.loads(path.with_name(f"{capture}.truth.json").read_text())
     kernel = next(c for c in truth["cases"] if c["case"] == part)
     churn = any(op.get("churn_per_64_pages") for op in case.ops)

@@ -83,7 +83,7 @@ class Run:
     def kernel(self) -> tuple[pd.DataFrame, pd.DataFrame]:
         """The model compared with the kernel: (replay, predict).
 
-        Columns: see `secretjax.study.kernel`. A case whose kernel is not modelled has one row.
+        Columns: see `secretjax.study.kernel`.
         Both are empty if the params say `kernel_states: 0`.
         """
         if not self.params.kernel_states:

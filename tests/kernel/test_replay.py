@@ -8,11 +8,11 @@ import pytest
 from secretjax import cases, engine
 
 FOLDER = Path(__file__).parents[2] / "params" / "kernel"
-REPLAYS = sorted(p.name.split(".")[0] for p in FOLDER.glob("*.replay.npz") if "_k61." not in p.name)
+REPLAYS = sorted(p.name.split(".")[0] for p in FOLDER.glob("*.replay.npz"))
 
 
 def test_there_are_cases():
-    assert len(REPLAYS) >= 14
+    assert len(REPLAYS) >= 30
 
 
 @pytest.mark.parametrize("name", REPLAYS)

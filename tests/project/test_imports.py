@@ -15,6 +15,7 @@ FLOORS = (
     ("proposals", "admission", "workloads", "metrics"),
     ("program", "engine"),
     ("cases",),
+    ("hugetlb",),
     ("predict", "machine"),
     ("study",),
     ("show", "cli", "bench"),

@@ -4,14 +4,16 @@ import json
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from secretjax import cases
+from secretjax import hugetlb as hugetlb_pages
 from secretjax.admission import _hugetlb as hugetlb
 from secretjax.admission._hugetlb import Counters
-from secretjax.admission._hugetlb_ops import run
+from secretjax.hugetlb import run
 
 FOLDER = Path(__file__).parents[2] / "params" / "kernel"
 
@@ -68,25 +70,41 @@ def test_sequence_d_growth_turns_surplus_persistent_first(buddy, after):
     assert tuple_of(hugetlb.set_nr_hugepages(c, 4)) == after
 
 
-@pytest.mark.parametrize("name, compacted", [("c_512_frag0_s1", 0), ("c_512_frag3_s2", 40)])
-def test_a_real_kernels_counters(name, compacted):
-    """Exact until the pool is asked for more than the free blocks (and those compaction made)."""
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["c_512_frag0_s1", "c_512_frag0_s1_k61", "c_512_frag3_s2"])
+def test_a_real_kernels_counters(name):
+    """Exact; once more than 64 pages were asked for than there were free blocks, within 5 %."""
     case = cases.read(FOLDER / f"{name}.predict.npz")
     truth = json.loads((FOLDER / f"{name}.truth.json").read_text())["cases"][0]["steps"]
     start = case.start
     large = (start.list_kind == 0) & (start.list_order >= 9)
-    blocks = int((1 << (start.list_order[large] - 9)).sum()) + compacted
-    found = run(case.ops, blocks)
+    blocks = int((1 << (start.list_order[large] - 9)).sum())
+    found = run(case.ops, start, states=2, seed=1)
     assert [step for step, _ in found] == [s["step"] for s in truth]
-    same = 0
-    for (step, mine), theirs, op in zip(
-        found, truth, [o for o in case.ops if "step" in o], strict=True
-    ):
-        if op.get("pages", 0) >= blocks:
-            break
-        assert mine == theirs["metrics"], f"{step}: {op}"
-        same += 1
-    assert same >= 40
+    asked = [op for op in case.ops if "step" in op]
+    room = exact = 0
+    for (step, mine), theirs, op in zip(found, truth, asked, strict=True):
+        if op["op"] == "set_nr_hugepages" and op["pages"] > max(blocks, 64):
+            room = 0.05
+        exact += room == 0
+        for counter, values in mine.items():
+            theirs_now = theirs["metrics"][counter]
+            assert (abs(values - theirs_now) <= room * theirs_now).all(), (step, op, counter)
+    assert exact >= 40
+
+
+def test_what_is_not_used_goes_back_to_the_zone():
+    """Two pages are promised where one surplus page may be made: the zone is as before."""
+    start = cases.read(FOLDER / "c_512_frag0_s1.predict.npz").start
+    zones = hugetlb_pages.Zones(start, range(2), seed=1)
+    free = lambda: int(zones.zones.now.free[0]) + int(zones.zones.now.pcp_count[0])  # noqa: E731
+    before = free()
+    assert zones.take(np.array([3, 0])).tolist() == [3, 0]
+    assert free() == before - 3 * 512
+    zones.give(np.array([2, 0]))
+    assert free() == before - 512
+    assert zones.take(np.array([300, 1])).tolist()[1] == 1
+    assert np.asarray(zones.me.kept).tolist()[1] == 1
 
 
 operation = st.one_of(

@@ -17,7 +17,7 @@ CHOSEN = ("f_thp_s1", "f_pt_s1*", "e_512_frag1_s1", "b_512_s1*")
 SAID = [
     getattr(model_check, name)
     for name in (
-        "machine", "replay_table", "replay_covers", "not_modelled", "by_scenario", "by_step",
+        "machine", "replay_table", "replay_covers", "by_scenario", "by_step",
         "tolerances", "misses", "unevictable",
     )
 ]  # fmt: skip
@@ -50,24 +50,14 @@ def study(compared):
 def test_every_stream_is_counted_and_equal(compared):
     replays = compared[0].set_index("case")
     assert list(replays.index) == ["f_pt_s1", "f_pt_s1_k61", "f_thp_s1"]
-    mine = replays[replays["modelled"]]
+    mine = replays
     assert (mine["same_pfn"] == mine["requests"]).all() and (mine["requests"] > 5000).all()
     assert (mine["lists_equal"] == mine["lists"]).all() and (mine["lists"] > 50).all()
     assert mine.loc["f_pt_s1", "claims"] == 4
 
 
-def test_what_is_not_modelled_has_a_row_that_says_so(compared):
-    replays, predictions = compared
-    for frame, case in ((replays, "f_pt_s1_k61"), (predictions, "b_512_s1_k61")):
-        row = frame[frame["case"] == case]
-        assert len(row) == 1
-        assert not row["modelled"].item() and row["fallback"].item() == "K511"
-    assert predictions.loc[predictions["case"] == "b_512_s1_k61", "agrees"].isna().all()
-
-
 def test_figures_are_judged_and_misses_have_a_reason(compared):
-    rows = compared[1]
-    mine = rows[rows["modelled"]]
+    mine = compared[1]
     assert set(mine["scenario"]) == {"b", "e"}
     assert (mine["low"] <= mine["mean"]).all() and (mine["mean"] <= mine["high"]).all()
     missed = mine["agrees"].eq(False).fillna(False).astype(bool)
@@ -89,7 +79,7 @@ def test_another_kernel_is_told_from_the_model(tmp_path):
 
 
 def test_the_values_of_all_states_are_kept(compared):
-    mine = compared[1][compared[1]["modelled"]]
+    mine = compared[1]
     assert {len(values) for values in mine["values"]} == {2}
     np.testing.assert_allclose([np.mean(v) for v in mine["values"]], mine["mean"])
 

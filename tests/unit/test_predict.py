@@ -26,19 +26,6 @@ def one_sentence(error: pytest.ExceptionInfo) -> str:
     return text
 
 
-@pytest.mark.parametrize(
-    ("call", "name"),
-    [(predict_file, "b_512_s1_k61.predict.npz"), (replay_file, "f_pt_s1_k61.replay.npz")],
-)
-def test_an_older_kernels_case_is_refused_with_what_is_modelled(call, name, tmp_path):
-    rest = (None, 64, 1) if call is predict_file else ()
-    with pytest.raises(UserError) as error:
-        call(FOLDER / name, tmp_path / "out", *rest)
-    text = one_sentence(error)
-    assert name.split(".")[0] in text and "K511" in text and "K612y" in text
-    assert not list(tmp_path.iterdir())
-
-
 def test_the_wrong_kind_of_case_is_told_with_the_right_one(tmp_path):
     with pytest.raises(UserError) as error:
         predict_file(FOLDER / "f_thp_s1.replay.npz", tmp_path / "out", None, 64, 1)

@@ -5,8 +5,6 @@ import matplotlib.pyplot as plt
 from secretjax.show import style
 from secretjax.show.answer import plain
 
-LATER = "#c9c9c9"
-
 
 def draw(study):
     """Allocations of every recorded stream, by what the model answered."""
@@ -14,16 +12,13 @@ def draw(study):
     rows = study.replays
     if not len(rows):
         return None
-    rows = rows.sort_values(["modelled", "case"], ascending=[False, True])
-    modelled = rows["modelled"].astype(bool)
+    rows = rows.sort_values(["fallback", "case"], ascending=[False, True])
     figure, axis = plt.subplots(figsize=(10, 0.24 * len(rows) + 1.1), layout="constrained")
     bar = {"height": 0.72, "edgecolor": "white"}
-    rest = (rows["requests"] - rows["same_pfn"]).where(modelled, 0)
-    later = rows["requests"].where(~modelled, 0)
+    rest = rows["requests"] - rows["same_pfn"]
     names, same = rows["case"], rows["same_pfn"]
     axis.barh(names, same, color=style.MODEL, label="same pfn", **bar)
     axis.barh(names, rest, left=same, color=style.MISS, label="another pfn", **bar)
-    axis.barh(names, later, color=LATER, hatch="///", label="kernel not modelled yet", **bar)
     for at, (_, row) in enumerate(rows.iterrows()):
         axis.annotate(said(row), (row["requests"], at), (6, 0), textcoords="offset points",
                       va="center", fontsize=8, color="#444444")  # fmt: skip
@@ -38,8 +33,6 @@ def draw(study):
 
 def said(row) -> str:
     """What stands beside a bar."""
-    if not row["modelled"]:
-        return f"fallback {row['fallback']}: not replayed"
     equal = f"{plain(int(row['same_pfn']))} of {plain(int(row['requests']))} pfns"
     return f"{equal}, {row['lists_equal']} of {row['lists']} lists equal"
 
