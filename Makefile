@@ -38,7 +38,8 @@ results: $(STAMP)  ## the default study end to end, into results and site
 	$(BIN)/secretjax run $(PARAMS) --jobs $(JOBS) --results $(RESULTS) --site $(SITE)
 
 test: $(STAMP)  ## all tests
-	$(BIN)/python -m pytest $(PYTEST_ARGS)
+	@# one thread of XLA in each of pytest's processes: hand-overs cost more than they give
+	NPROC=1 $(BIN)/python -m pytest $(PYTEST_ARGS)
 
 lint: $(STAMP)  ## ruff over package, tests and notebooks
 	$(BIN)/ruff check .

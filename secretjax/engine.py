@@ -35,6 +35,7 @@ from secretjax.workloads.base import Churn, Pages, Script, Workload
 
 LANES = 256  # states in a block: what fits the cache and still amortizes each step's dispatch
 STEPS = 4096  # steps between two looks at who is done
+STREAM = 1 << 18  # grain of a recorded stream's length: one lane, so that room costs nothing
 SPARE_HANDLES = 512  # huge pages that others hold
 
 
@@ -199,9 +200,9 @@ def timed(zone: Zone, rng: np.random.Generator, moves: bool) -> Zone:
     return zone._replace(limits=limits, now=now)
 
 
-def rounded(size: int) -> int:
+def rounded(size: int, grain: int = 16384) -> int:
     """Sizes in coarse steps, so that demands share compiled programs."""
-    return -(-size // 16384) * 16384
+    return -(-size // grain) * grain
 
 
 class Lane(NamedTuple):
@@ -355,11 +356,10 @@ def replay_counted(start, requests) -> tuple[np.ndarray, list, dict[str, int]]:
     marks = np.flatnonzero(requests[:, 0] == 2)
     stops = [int((requests[:k, 0] != 2).sum()) for k in marks] + [len(body)]
     allocations = int((body[:, 0] == 0).sum())
-    zones = stack(
-        [load(start, rounded(allocations + 1), whole=recorded.blocks_at_start(body), percpu=False)]
-    )
+    handles, whole = rounded(allocations + 1, STREAM), recorded.blocks_at_start(body)
+    zones = stack([load(start, handles, whole=whole, percpu=False)])
     pages = pages_of(zones)
-    stream = np.zeros((1, rounded(len(body) + 1), 2), np.int32)
+    stream = np.zeros((1, rounded(len(body) + 1, STREAM), 2), np.int32)
     stream[0, : len(body)] = recorded.encode(body)
     stream = jnp.asarray(stream)
     own = recorded.Cursor(*(jnp.zeros(1, jnp.int32) for _ in range(2)))

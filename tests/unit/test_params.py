@@ -171,7 +171,7 @@ def test_an_unknown_key_is_told_before_the_missing_one(file):
     assert "FILE: state: unknown key; did you mean 'states'?" in sentence(file)
 
 
-@pytest.mark.parametrize("name", ["default", "smoke"])
+@pytest.mark.parametrize("name", ["default", "kernel", "smoke"])
 def test_own_files_have_the_schema(name):
     """One schema: every key is written out, and options and files are those that there are."""
     file = ROOT / "params" / f"{name}.yaml"
