@@ -21,6 +21,7 @@ SCENARIOS = {
 RULES = {"K511": "Linux 5.0 to 6.9", "K610": "6.10 to 6.12.28", "K612y": "6.12.29 and later"}
 MIB = 256  # pages
 NONE = Markdown("*This study was run without the comparison with the kernel.*")
+FEW = Markdown("*This study leaves those cases out; `params/kernel.yaml` compares all of them.*")
 
 
 def machine(study: Study) -> Markdown:
@@ -120,7 +121,7 @@ def base(case: str) -> str:
 def repeated(study: Study) -> HTML | Markdown:
     """How well one run of the kernel foretells another from the same demand, next to the model."""
     told = repeats(study.predictions)
-    return table(pd.DataFrame(told)) if told else NONE
+    return table(pd.DataFrame(told)) if told else FEW if len(study.predictions) else NONE
 
 
 def repeats(rows: pd.DataFrame) -> list[dict]:
@@ -160,7 +161,7 @@ def unevictable(study: Study) -> HTML | Markdown:
         on, off = part[~spared[part.index]], part[spared[part.index]]
         if len(on) and len(off):
             told.append(changed(key, on, off))
-    return table(pd.DataFrame(told)) if told else NONE
+    return table(pd.DataFrame(told)) if told else FEW if len(study.predictions) else NONE
 
 
 def changed(key: tuple[str, str, str], on: pd.DataFrame, off: pd.DataFrame) -> dict:
