@@ -91,6 +91,8 @@ def refused(plan: Plan, when, choice, now) -> None:
 def claimable(view, choice, limits):
     """try_to_steal_block() of a part of a pageblock: it gets the requester's type; its free parts
     go to the requester's lists (K511: always, if the zone ends behind it); from which page on.
+
+    Left out: where the zone begins within the pageblock, K511 counts only from that page on.
     """
     block, first = view.block, view.near0 & NODE
     label, edge = block & TYPE, (block & EDGE) != 0

@@ -7,19 +7,13 @@ import numpy as np
 import pytest
 
 from secretjax.cases import read
-from tests.oracle.kernel import (
-    MOVABLE,
-    RECLAIMABLE,
-    REFUSED,
-    UNMOVABLE,
-    ImpossibleFree,
-    Kernel,
-    replay,
-)
+from tests.oracle.kernel import REFUSED, ImpossibleFree, Kernel, replay
+from tests.oracle.lists import K511, K610, K612Y, MOVABLE, RECLAIMABLE, UNMOVABLE
 from tests.oracle.streams import batch, make
 
 CASES = Path(__file__).parents[2] / "params" / "kernel"
 SMALL = ["f_thp_s1", "f_pt_s1", "f_sock_s1", "f_secretfrag_s1"]
+OLDER = ["f_pt_s1_k61", "f_sock_s1_k61", "f_secretfrag_s1_k61", "f_subsecret_s1_k61"]
 
 
 def lists_of(answer) -> list[np.ndarray]:
@@ -27,7 +21,7 @@ def lists_of(answer) -> list[np.ndarray]:
     return np.split(rows, answer["list_off"][1:-1])
 
 
-@pytest.mark.parametrize("name", SMALL)
+@pytest.mark.parametrize("name", [*SMALL, *OLDER])
 def test_every_pfn_and_list_is_the_kernels(name):
     case = read(CASES / f"{name}.replay.npz")
     zone = Kernel.from_start(case.start)
@@ -40,9 +34,14 @@ def test_every_pfn_and_list_is_the_kernels(name):
         np.testing.assert_array_equal(mine, theirs)
 
 
-def zone_of(types: list[int], free: list[tuple[int, int]], movable: bool = False) -> Kernel:
+def zone_of(
+    types: list[int],
+    free: list[tuple[int, int]],
+    movable: bool = False,
+    fallback: str = K612Y,
+) -> Kernel:
     """A zone of 512-page blocks in use, but for the (pfn, order) given back in that order."""
-    zone = Kernel(1, 512 * len(types), types)
+    zone = Kernel(1, 512 * len(types), types, fallback)
     zone.in_use[1:] = b"\1" * (zone.end_pfn - 1)
     zone.movable[1:] = bytes([movable]) * (zone.end_pfn - 1)
     for pfn, order in free:
@@ -76,6 +75,39 @@ def test_stealing_takes_the_smallest_and_leaves_the_rest_where_it_was():
     assert rows(zone) == [(577, 0, MOVABLE), (512, 3, MOVABLE)]
     assert zone.counts["claim_failed_test"] == 2
     assert zone.counts["stolen"] == 1
+    assert zone.block_mt[1] == MOVABLE
+
+
+def test_k610_cuts_the_page_out_of_the_largest_block():
+    zone = zone_of([UNMOVABLE, MOVABLE], [(512, 3), (576, 1)], movable=True, fallback=K610)
+    assert zone.alloc(0, UNMOVABLE) == 512
+    left = [(513, 0), (514, 1), (576, 1), (516, 2)]
+    assert rows(zone) == [(pfn, order, MOVABLE) for pfn, order in left]
+    assert zone.block_mt[1] == MOVABLE
+
+
+def test_k511_takes_all_that_is_free_in_the_pageblock_and_its_label_only_by_the_test():
+    zone = zone_of([UNMOVABLE, MOVABLE], [(512, 3), (576, 1)], movable=True, fallback=K511)
+    assert zone.alloc(0, UNMOVABLE) == 576, "the smallest, not the one that was found"
+    assert rows(zone) == [(577, 0, UNMOVABLE), (512, 3, UNMOVABLE)]
+    assert zone.block_mt[1] == MOVABLE
+    zone = zone_of([UNMOVABLE, MOVABLE], [(512, 3), (576, 1)], movable=False, fallback=K511)
+    zone.alloc(0, UNMOVABLE)
+    assert zone.block_mt[1] == UNMOVABLE
+
+
+def test_k511_a_movable_request_takes_the_smallest_block_whole():
+    free = [(512, 3), (576, 1)]
+    zone = zone_of([MOVABLE, UNMOVABLE], free, movable=True, fallback=K511)
+    assert zone.alloc(0, MOVABLE) == 576
+    assert rows(zone) == [(577, 0, MOVABLE), (512, 3, UNMOVABLE)]
+
+
+def test_k511_puts_a_page_on_the_list_of_its_cached_type():
+    zone = zone_of([UNMOVABLE, MOVABLE], [], fallback=K511)
+    zone.free(512, 0, UNMOVABLE)
+    zone.free(513, 0)
+    assert rows(zone) == [(512, 1, MOVABLE)]
     assert zone.block_mt[1] == MOVABLE
 
 
@@ -132,9 +164,25 @@ def test_what_is_not_in_use_cannot_be_freed():
             zone.free(pfn, order)
 
 
-def test_streams_take_every_path_and_are_what_a_fresh_oracle_answers():
+ALWAYS = {
+    "claimed_whole", "claimed_by_moving", "claim_left_small", "stolen", "cma_before_fallback",
+    "cma_preferred", "freed_to_tail", "halved_before_free", "merge_forbidden", "refused",
+}  # fmt: skip
+SINCE_6_10 = {
+    "claim_failed_test", "claim_failed_zone_edge", "freed_in_two_pageblocks",
+    "merged_with_retyping",
+}  # fmt: skip
+PATHS = {
+    K511: ALWAYS | {"moved_without_label"},
+    K610: ALWAYS | SINCE_6_10,
+    K612Y: ALWAYS | SINCE_6_10 | {"stolen_in_steal_mode"},
+}
+
+
+@pytest.mark.parametrize("fallback", PATHS)
+def test_streams_take_every_path_and_are_what_a_fresh_oracle_answers(fallback):
     counts = Counter()
-    for stream in batch(8, seed=1, requests=2000):
+    for stream in batch(8, seed=1, requests=2000, fallback=fallback):
         assert stream.requests.shape == (2000, 5)
         zone = Kernel.from_start(stream.start)
         pfns, lists = replay(zone, stream.requests)
@@ -143,12 +191,7 @@ def test_streams_take_every_path_and_are_what_a_fresh_oracle_answers():
             np.testing.assert_array_equal(mine, theirs)
         assert zone.block_mt == stream.block_mt
         counts += stream.counts
-    never = {
-        "claimed_whole", "claimed_by_moving", "claim_failed_test", "claim_failed_zone_edge",
-        "claim_left_small", "stolen", "stolen_in_steal_mode", "cma_before_fallback",
-        "cma_preferred", "freed_in_two_pageblocks", "freed_to_tail", "halved_before_free",
-        "merged_with_retyping", "merge_forbidden", "refused",
-    } - {path for path, n in counts.items() if n > 0}  # fmt: skip
+    never = PATHS[fallback] - {path for path, n in counts.items() if n > 0}
     assert not never
     orders = {row[1] for row in stream.requests.tolist() if row[0] == 0}
     assert orders == set(range(11))

@@ -12,15 +12,8 @@ import numpy as np
 import pytest
 
 from secretjax.cases import read
-from tests.oracle.kernel import (
-    CMA,
-    HIGHATOMIC,
-    ISOLATE,
-    MOVABLE,
-    REFUSED,
-    UNMOVABLE,
-    Kernel,
-)
+from tests.oracle.kernel import REFUSED, Kernel
+from tests.oracle.lists import CMA, HIGHATOMIC, ISOLATE, MOVABLE, UNMOVABLE
 from tests.oracle.pcp import LISTS, Pcp, order_to_pindex, pindex_to_order
 
 TASKS = Path(__file__).with_name("tasks")

@@ -15,7 +15,8 @@ from secretjax.mm.words import PCP_LISTS
 from secretjax.workloads import _recorded as recorded
 from tests.kernel.test_pcp_oracle import CASES, DEMANDS, NAMES, TASKS
 from tests.oracle import streams
-from tests.oracle.kernel import MOVABLE, REFUSED
+from tests.oracle.kernel import REFUSED
+from tests.oracle.lists import MOVABLE
 from tests.oracle.pcp import Pcp
 
 NEVER = 1 << 30

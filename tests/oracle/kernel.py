@@ -1,27 +1,27 @@
-"""A plain-Python buddy allocator of Linux 6.12.29 and later ("K612y"), to judge the JAX one by.
+"""A plain-Python buddy allocator, to judge the JAX one by.
 
-Written from mm/page_alloc.c and never from `secretjax.mm`: one function for each of the kernel's,
-one ordered dict for each free list, one flag for each page. Slow and obvious on purpose. It shares
-no representation and no code with what it judges.
+Written from mm/page_alloc.c (and, for K511 and K610, whose source is not at hand, from what
+`Kernel._fall_back` says) and never from `secretjax.mm`: one function for each of the kernel's. Slow
+and obvious on purpose. It shares no representation and no code with what it judges.
 """
-
-from collections import Counter, OrderedDict
-from collections.abc import Iterator
 
 import numpy as np
 
-MAX_ORDER = 10
-BLOCK_ORDER = 9
-BLOCK_PAGES = 1 << BLOCK_ORDER
-UNMOVABLE, MOVABLE, RECLAIMABLE, HIGHATOMIC, CMA, ISOLATE = range(6)
-TYPES = 6
-FALLBACKS = {
-    UNMOVABLE: (RECLAIMABLE, MOVABLE),
-    MOVABLE: (RECLAIMABLE, UNMOVABLE),
-    RECLAIMABLE: (UNMOVABLE, MOVABLE),
-}
-MERGEABLE = (UNMOVABLE, MOVABLE, RECLAIMABLE)
-MOVABLE_CLASSES = ("thp", "unevictable", "anon_lru", "file_lru")
+from tests.oracle.lists import (
+    BLOCK_ORDER,
+    BLOCK_PAGES,
+    CMA,
+    FALLBACKS,
+    HIGHATOMIC,
+    ISOLATE,
+    K511,
+    K612Y,
+    MAX_ORDER,
+    MERGEABLE,
+    MOVABLE,
+    Lists,
+)
+
 NORMAL, TRY_CMA, CLAIM, STEAL = range(4)
 REFUSED = -1
 
@@ -30,77 +30,17 @@ class ImpossibleFree(Exception):
     """A page was freed that is not in use."""
 
 
-class Kernel:
-    """One zone. `free_list[order][mt]`, head first, is an ordered dict whose keys are pfns."""
+class Kernel(Lists):
+    """The lists of a zone, and the requests that work on them.
 
-    def __init__(self, start_pfn: int, end_pfn: int, block_mt: list[int]):
-        self.start_pfn, self.end_pfn = start_pfn, end_pfn
-        self.block_mt = list(block_mt)
-        self.free_list = [[OrderedDict() for _ in range(TYPES)] for _ in range(MAX_ORDER + 1)]
-        self.order_of = {}  # first pfn of each free block -> its order
-        self.in_use = bytearray(end_pfn)
-        self.movable = bytearray(end_pfn)  # PageLRU or __PageMovable
-        self.counts = Counter()
+    K612y  Linux 6.12.29 and later
+    K610   6.10 to 6.12.28
+    K511   5.0 to 6.9
+    """
+
+    def __init__(self, *args):
+        super().__init__(*args)
         self._mode, self._refill = NORMAL, None
-        self._free_pages = [0] * TYPES
-
-    @classmethod
-    def from_start(cls, start) -> "Kernel":
-        """The zone of a `secretjax.cases.StartState` (or of anything with the same fields)."""
-        block_mt = [UNMOVABLE] * -(-start.zone["end_pfn"] // BLOCK_PAGES)
-        for pfn, mt in zip(start.block_pfn.tolist(), start.block_mt.tolist(), strict=True):
-            block_mt[pfn >> BLOCK_ORDER] = mt
-        zone = cls(start.zone["start_pfn"], start.zone["end_pfn"], block_mt)
-        zone.in_use[zone.start_pfn :] = b"\1" * (zone.end_pfn - zone.start_pfn)
-        for i, name in enumerate(start.page_classes):
-            if name in MOVABLE_CLASSES:
-                for pfn in np.nonzero(start.page_class == i)[0].tolist():
-                    zone.movable[pfn] = 1
-        columns = (start.list_pfn, start.list_order, start.list_mt, start.list_kind)
-        for pfn, order, mt, kind in zip(*(c.tolist() for c in columns), strict=True):
-            pages = slice(pfn, pfn + (1 << order))
-            zone.movable[pages] = bytes(1 << order)
-            if kind == 0:
-                zone.in_use[pages] = bytes(1 << order)
-                zone._add(pfn, order, mt, tail=True)
-        return zone
-
-    # The lists
-
-    def _add(self, pfn: int, order: int, mt: int, tail: bool = False) -> None:
-        self.free_list[order][mt][pfn] = None
-        if not tail:
-            self.free_list[order][mt].move_to_end(pfn, last=False)
-        self.order_of[pfn] = order
-        self._free_pages[mt] += 1 << order
-
-    def _remove(self, pfn: int, order: int, mt: int) -> None:
-        del self.free_list[order][mt][pfn]
-        del self.order_of[pfn]
-        self._free_pages[mt] -= 1 << order
-
-    def _head(self, order: int, mt: int) -> int | None:
-        return next(iter(self.free_list[order][mt]), None)
-
-    def _type(self, pfn: int) -> int:
-        return self.block_mt[pfn >> BLOCK_ORDER]
-
-    def _retype(self, pfn: int, order: int, mt: int) -> None:
-        """change_pageblock_range()"""
-        first = pfn >> BLOCK_ORDER
-        for block in range(first, first + (1 << (order - BLOCK_ORDER))):
-            self.block_mt[block] = mt
-
-    def rows(self) -> Iterator[tuple[int, int, int]]:
-        """Every free block as (pfn, order, mt): by order, then type, then place in the list."""
-        for order, of_order in enumerate(self.free_list):
-            for mt, of_type in enumerate(of_order):
-                for pfn in of_type:
-                    yield pfn, order, mt
-
-    def lists(self) -> np.ndarray:
-        """`rows` as int64[blocks, 3]."""
-        return np.array(list(self.rows()), np.int64).reshape(-1, 3)
 
     # Allocation
 
@@ -111,7 +51,7 @@ class Kernel:
 
         `movable` (default: mt is MOVABLE): whether the pages count as movable from now on.
         """
-        if refill is None or refill != self._refill:
+        if refill is None or refill != self._refill or self.fallback != K612Y:
             self._mode = NORMAL
         self._refill = refill
         pfn = self._rmqueue(order, mt)
@@ -143,6 +83,8 @@ class Kernel:
                 self._mode = TRY_CMA
                 self.counts["cma_before_fallback"] += 1
                 return pfn
+        if self.fallback != K612Y:
+            return self._fall_back(order, mt)
         if self._mode <= CLAIM:
             pfn = self._claim(order, mt)
             if pfn is not None:
@@ -207,46 +149,14 @@ class Kernel:
         if not (self.start_pfn <= first and first + BLOCK_PAGES <= self.end_pfn):
             self.counts["claim_failed_zone_edge"] += 1
             return None
-        free, movable = self._census(first)
-        if mt == MOVABLE:
-            alike = movable
-        elif block_type == MOVABLE:
-            alike = BLOCK_PAGES - (free + movable)
-        else:
-            alike = 0
-        if free + alike < BLOCK_PAGES // 2:
+        free, movable = self._census(first, first + BLOCK_PAGES)
+        if not self._enough(free, movable, block_type, mt):
             self.counts["claim_failed_test"] += 1
             return None
-        self._move_free_pages(first, block_type, mt)
+        self._move_free_pages(first, first + BLOCK_PAGES, mt)
+        self.block_mt[first >> BLOCK_ORDER] = mt
         self.counts["claimed_by_moving"] += 1
         return self._smallest(order, mt)
-
-    def _census(self, first: int) -> tuple[int, int]:
-        """prep_move_freepages_block(): (free, movable) pages of the pageblock."""
-        free = movable = 0
-        pfn = first
-        while pfn < first + BLOCK_PAGES:
-            order = self.order_of.get(pfn)
-            if order is None:
-                movable += self.movable[pfn]
-                pfn += 1
-            else:
-                free += 1 << order
-                pfn += 1 << order
-        return free, movable
-
-    def _move_free_pages(self, first: int, old: int, new: int) -> None:
-        """__move_freepages_block(): each free block to the tail of its list of the new type."""
-        pfn = first
-        while pfn < first + BLOCK_PAGES:
-            order = self.order_of.get(pfn)
-            if order is None:
-                pfn += 1
-                continue
-            self._remove(pfn, order, old)
-            self._add(pfn, order, new, tail=True)
-            pfn += 1 << order
-        self.block_mt[first >> BLOCK_ORDER] = new
 
     def _steal(self, order: int, mt: int) -> int | None:
         """__rmqueue_steal(): from the smallest blocks up; the rest stays on the foreign lists."""
@@ -259,10 +169,82 @@ class Kernel:
                 return pfn
         return None
 
+    def _fall_back(self, order: int, mt: int) -> int | None:
+        """__rmqueue_fallback() before 6.12.29: one candidate, the largest block of another type.
+
+        Only where a movable request may not claim that one it is the smallest. K610 (the commit
+        message of "don't steal single pages from biggest buddy", which ended it): what cannot be
+        claimed is cut out of the candidate, the rest stays on the foreign list.
+        """
+        found = self._candidate(range(MAX_ORDER, order - 1, -1), mt)
+        if found is None:
+            return None
+        current, other = found
+        if current < BLOCK_ORDER // 2 and mt == MOVABLE and current > order:
+            self.counts["claim_left_small"] += 1
+            current, other = self._candidate(range(order, MAX_ORDER), mt)
+        pfn = self._head(current, other)
+        can_claim = current >= BLOCK_ORDER // 2 or mt != MOVABLE
+        if self.fallback == K511:
+            self._steal_suitable_fallback(pfn, current, other, mt, can_claim)
+            return self._smallest(order, mt)
+        if current < BLOCK_ORDER and not can_claim:
+            self.counts["boosted"] += 1
+        got = self._try_to_claim(pfn, current, order, mt) if can_claim else None
+        if got is None:
+            self.counts["stolen"] += 1
+            self._remove(pfn, current, other)
+            self._expand(pfn, order, current, other)
+            return pfn
+        return got
+
+    def _candidate(self, orders: range, mt: int) -> tuple[int, int] | None:
+        """The first of these orders of which another type has a block, and that type."""
+        for current in orders:
+            other = self._fallback(current, mt)
+            if other is not None:
+                return current, other
+        return None
+
+    def _steal_suitable_fallback(
+        self, pfn: int, current: int, other: int, mt: int, whole_block: bool
+    ) -> None:
+        """steal_suitable_fallback() of 6.1: free memory goes to the lists of `mt`, none is cut.
+
+        All that is free in the pageblock, in ascending order to the tails, its label by the test
+        of half a pageblock; or else the block alone. Where the zone begins within the pageblock,
+        move_freepages_block() begins at the block; where it ends there, it moves nothing.
+        """
+        label = self._type(pfn)
+        end = (pfn | (BLOCK_PAGES - 1)) + 1
+        first = end - BLOCK_PAGES
+        first = first if first >= self.start_pfn else pfn
+        if label == HIGHATOMIC:
+            self.counts["highatomic_taken"] += 1
+        elif current >= BLOCK_ORDER:
+            self._retype(pfn, current, mt)
+            self.counts["claimed_whole"] += 1
+        else:
+            self.counts["boosted"] += 1
+            if whole_block and end <= self.end_pfn:
+                free, movable = self._census(first, end)
+                self._move_free_pages(first, end, mt)
+                if self._enough(free, movable, label, mt):
+                    self.block_mt[pfn >> BLOCK_ORDER] = mt
+                    self.counts["claimed_by_moving"] += 1
+                else:
+                    self.counts["moved_without_label"] += 1
+                return
+            self.counts["stolen"] += 1
+        self._move(pfn, mt)
+
     # Freeing
 
-    def free(self, pfn: int, order: int) -> None:
-        """free_one_page(): any aligned part of what is in use; see split_large_buddy()."""
+    def free(self, pfn: int, order: int, cached: int | None = None) -> None:
+        """free_one_page(): any aligned part of what is in use; see split_large_buddy().
+
+        cached: K511, the type under which a per-CPU list kept the page.
+        """
         pages = slice(pfn, pfn + (1 << order))
         aligned = pfn % (1 << order) == 0
         if not aligned or pfn < 0 or bytes(self.in_use[pages]) != b"\1" * (1 << order):
@@ -270,6 +252,9 @@ class Kernel:
         self.in_use[pages] = bytes(1 << order)
         self.movable[pages] = bytes(1 << order)
         self.counts["freed"] += 1
+        if self.fallback == K511:  # at once, whatever its size
+            self._free_one(pfn, order, self._type(pfn) if cached is None else cached)
+            return
         step = min(order, BLOCK_ORDER)
         if order > BLOCK_ORDER:
             self.counts["freed_in_two_pageblocks"] += 1
@@ -288,8 +273,8 @@ class Kernel:
                 if buddy_mt != mt and not (mt in MERGEABLE and buddy_mt in MERGEABLE):
                     self.counts["merge_forbidden"] += 1
                     break
-            self._remove(buddy, order, buddy_mt)
-            if buddy_mt != mt:
+            self._remove(buddy, order, self.list_of[buddy])
+            if buddy_mt != mt and self.fallback != K511:
                 self._retype(buddy, order, mt)
                 self.counts["merged_with_retyping"] += 1
             pfn &= buddy
@@ -314,13 +299,14 @@ def replay(zone: Kernel, requests: np.ndarray) -> tuple[np.ndarray, list[np.ndar
     """Answers a request stream int32[R, 5]: pfns int64[A] and the lists at each snapshot."""
     pfns, shots = [], []
     for kind, order, mt, handle, last in requests.tolist():
+        cached = mt if mt >= 0 else None
         if kind == ALLOC:
             assert handle == len(pfns), "handles count the allocations"
             pfns.append(zone.alloc(order, mt, refill=last))
         elif kind == FREE:
             if handle >= 0 and pfns[handle] == REFUSED:
                 continue
-            zone.free((pfns[handle] if handle >= 0 else 0) + last, order)
+            zone.free((pfns[handle] if handle >= 0 else 0) + last, order, cached)
         else:
             shots.append(zone.lists())
     return np.array(pfns, np.int64), shots

@@ -8,16 +8,8 @@ from collections import deque
 
 import numpy as np
 
-from tests.oracle.kernel import (
-    BLOCK_PAGES,
-    CMA,
-    HIGHATOMIC,
-    ISOLATE,
-    MAX_ORDER,
-    MOVABLE,
-    REFUSED,
-    Kernel,
-)
+from tests.oracle.kernel import REFUSED, Kernel
+from tests.oracle.lists import BLOCK_PAGES, CMA, HIGHATOMIC, ISOLATE, MAX_ORDER, MOVABLE
 
 PCP_TYPES = 3
 COSTLY_ORDER = 3

@@ -11,17 +11,16 @@ from dataclasses import dataclass
 import numpy as np
 
 from secretjax.cases import CLASSES, ZONE_FIELDS, StartState
-from tests.oracle.kernel import (
-    ALLOC,
+from tests.oracle.kernel import ALLOC, FREE, REFUSED, SNAPSHOT, Kernel
+from tests.oracle.lists import (
     BLOCK_PAGES,
     CMA,
-    FREE,
     HIGHATOMIC,
+    K511,
+    K612Y,
     MAX_ORDER,
+    MERGEABLE,
     MOVABLE,
-    REFUSED,
-    SNAPSHOT,
-    Kernel,
 )
 
 START_PAGE = -1
@@ -38,7 +37,7 @@ ORDERS = {
 
 @dataclass(frozen=True, eq=False)
 class Stream:
-    """A start state, int32[R, 5] requests in replay format and what K612y answers."""
+    """A start state, int32[R, 5] requests in replay format and what the oracle answers."""
 
     start: StartState
     requests: np.ndarray
@@ -130,8 +129,12 @@ class Source:
         self._give(piece)
 
     def _give(self, piece: Piece) -> None:
-        self.zone.free(self._pfn(piece), piece.order)
-        self.rows.append((FREE, piece.order, LABEL, piece.handle, piece.offset))
+        pfn, cached = self._pfn(piece), LABEL
+        pageblock = self.zone.block_mt[pfn // BLOCK_PAGES]
+        if self.zone.fallback == K511 and piece.order <= 3 and pageblock in MERGEABLE:
+            cached = int(self.rng.choice([LABEL, LABEL, *MERGEABLE]))
+        self.zone.free(pfn, piece.order, None if cached == LABEL else cached)
+        self.rows.append((FREE, piece.order, cached, piece.handle, piece.offset))
         self.used -= 1 << piece.order
 
     def snapshot(self, number: int) -> np.ndarray:
@@ -140,14 +143,22 @@ class Source:
         return self.zone.lists()
 
 
-def _booted(rng: np.random.Generator, pageblocks: int, cma: int, highatomic: int) -> Kernel:
-    """An empty zone: pfn 0 outside, CMA at its end, HIGHATOMIC pageblocks strewn."""
+def _booted(
+    rng: np.random.Generator, pageblocks: int, cma: int, highatomic: int, fallback: str
+) -> Kernel:
+    """An empty zone: pfn 0 outside, CMA at its end, HIGHATOMIC pageblocks strewn.
+
+    K511: pfn 0 inside, since the model leaves out how that kernel counts a truncated pageblock.
+    """
     types = [MOVABLE] * pageblocks
     types[pageblocks - cma :] = [CMA] * cma
     for block in rng.choice(np.arange(1, pageblocks - cma), highatomic, replace=False):
         types[block] = HIGHATOMIC
-    zone = Kernel(1, pageblocks * BLOCK_PAGES, types)
-    zone.in_use[1:] = b"\1" * (zone.end_pfn - 1)
+    first = 0 if fallback == K511 else 1
+    zone = Kernel(first, pageblocks * BLOCK_PAGES, types, fallback)
+    zone.in_use[first:] = b"\1" * (zone.end_pfn - first)
+    if first == 0:
+        zone.free(0, 0)
     for order in range(9):
         zone.free(1 << order, order)
     for pfn in range(BLOCK_PAGES, zone.end_pfn, BLOCK_PAGES):
@@ -177,7 +188,7 @@ def start_state(zone: Kernel, name: str, per_cpu: list[int]) -> StartState:
         page_class=page_class.astype(np.uint8), page_classes=CLASSES,
         dm_pfn=regions, dm_level=np.full(len(regions), 2), dm_nonpresent=regions * 0,
         settings={
-            "kernel": "6.12.29", "fallback": "K612y", "cpus": 1, "thp": "madvise",
+            "kernel": "6.12.29", "fallback": zone.fallback, "cpus": 1, "thp": "madvise",
             "khugepaged": "off", "compact_unevictable_allowed": 1, "sysctl": {},
             "secret_pool": "none", "cma": None, "total_pages": end - 1,
         },
@@ -192,6 +203,7 @@ def make(
     cma: int | None = None,
     highatomic: int = 2,
     snapshots: int = 2,
+    fallback: str = K612Y,
 ) -> Stream:
     """A zone of `pageblocks`, aged by `ageing` requests, then a stream of exactly `requests` rows.
 
@@ -200,7 +212,7 @@ def make(
     """
     rng = np.random.default_rng([seed, pageblocks, requests])
     cma = int(rng.choice([0, 2, pageblocks // 2])) if cma is None else cma
-    aged = Source(_booted(rng, pageblocks, cma, highatomic), rng, [])
+    aged = Source(_booted(rng, pageblocks, cma, highatomic, fallback), rng, [])
     aged.run(ageing)
     old = [
         Piece(START_PAGE, aged.pfns[piece.handle] + piece.offset, piece.order)
