@@ -80,8 +80,11 @@ def test_when_memory_gets_tight_the_kernel_is_among_the_states():
         assert abs(np.median(splits) - theirs[step]["dm_2m_split"]) <= 12
         room = 0.02 * theirs[step]["free_plus_pcp"]
         assert abs(mine[step]["free_plus_pcp"].mean() - theirs[step]["free_plus_pcp"]) <= room
-    migrated = mine["secret_20"]["pages_migrated"]
-    assert migrated.min() > 0 and len(np.unique(migrated)) >= 8, "timing makes states differ"
+    tight = mine["secret_20"]
+    assert tight["pages_migrated"].min() > 0
+    # that number has levels (where a run was cut off, or ended), what is free has not
+    assert len(np.unique(tight["pages_migrated"])) >= 8, "timing makes states differ"
+    assert len(np.unique(tight["free_pages"])) > 16, "timing makes states differ"
 
 
 @pytest.mark.parametrize("name", ["e_512_frag0_s1", "e_512_frag1_s1", "e_512_frag2_s2"])

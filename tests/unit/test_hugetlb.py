@@ -93,8 +93,8 @@ def test_a_real_kernels_counters(name):
     assert exact >= 40
 
 
-def test_what_is_not_used_goes_back_to_the_zone():
-    """Two pages are promised where one surplus page may be made: the zone is as before."""
+def test_pages_that_are_given_back_are_free_and_can_be_taken_again():
+    """Each state by itself: one takes three and gives back two, the other takes none."""
     start = cases.read(FOLDER / "c_512_frag0_s1.predict.npz").start
     zones = hugetlb_pages.Zones(start, range(2), seed=1)
     free = lambda: int(zones.zones.now.free[0]) + int(zones.zones.now.pcp_count[0])  # noqa: E731
