@@ -1,6 +1,6 @@
 """Allocating and freeing: the lists of the buddy allocator.
 
-Source: mm/page_alloc.c of Linux 6.12.117; the function that each rule is from is named there.
+Source: mm/page_alloc.c of Linux 6.12.117 (K511: of 6.1.192); each rule names its function there.
 """
 
 import jax.numpy as jnp

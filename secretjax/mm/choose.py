@@ -2,8 +2,8 @@
 
 Source: mm/page_alloc.c, fallbacks[] and
 K612y   __rmqueue, __rmqueue_claim, __rmqueue_steal of Linux 6.12.117
-K610    __rmqueue_fallback, steal_suitable_fallback of Linux 6.10
-K511    the same of Linux 6.1.192 (as in 5.0 to 6.9)
+K610    as described by the commit that ended it ("don't steal single pages from biggest buddy")
+K511    __rmqueue_fallback, steal_suitable_fallback of Linux 6.1.192 (as in 5.0 to 6.9)
 """
 
 from typing import NamedTuple

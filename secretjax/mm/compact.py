@@ -294,7 +294,8 @@ def hook(plan: Plan, view, now: Registers, limits: Limits) -> None:
     plan.clear_flags(here, Bit.SNATCHED)
     stops = here & filled & ~at_end & ~snatched
     plan.set(stops, sink=now.page + size, phase=int(Phase.FETCH))
-    # __isolate_free_page(): half a pageblock; the rest of it goes to the tails of its lists
+    # __isolate_free_page(): half a pageblock; the rest of it goes to the tails of its lists (6.1
+    # writes the label only, which is MOVABLE already; of K610 nothing is known here)
     half = here & (now.order >= PAGEBLOCK_ORDER - 1) & (limits.fallback == Fallback.K612y)
     half = half & ((view.block & TYPE) == Migratetype.MOVABLE)
     follows = jnp.where(snatched | stops, int(Phase.FETCH), int(Phase.ISOLATE))

@@ -1,7 +1,8 @@
 """The per-CPU lists in front of the buddy: one CPU's `struct per_cpu_pages`.
 
 Source: mm/page_alloc.c of Linux 6.12.117 (rmqueue_pcplist, __rmqueue_pcplist, nr_pcp_alloc,
-rmqueue_bulk, free_unref_page_commit, nr_pcp_high, nr_pcp_free, free_pcppages_bulk).
+rmqueue_bulk, free_unref_page_commit, nr_pcp_high, nr_pcp_free, free_pcppages_bulk); K511: of
+6.1.192, where a list's length is not tuned. K610 has the lists of 6.12.
 
 Left out: more than one CPU, the vmstat worker that shrinks idle lists (a kernel with CONFIG_SMP).
 """
