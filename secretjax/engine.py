@@ -15,7 +15,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax.sharding import Mesh, PartitionSpec
-from jaxtyping import Int32
+from jaxtyping import Array, Int32
 
 from secretjax import metrics
 from secretjax.admission.base import Admission
@@ -35,6 +35,7 @@ from secretjax.workloads.base import Churn, Pages, Script, Workload
 
 LANES = 256  # states in a block: what fits the cache and still amortizes each step's dispatch
 STEPS = 4096  # steps between two looks at who is done
+NARROW, PATIENCE = 8, 16  # this share of the states late at so many looks: a block of their own
 STREAM = 1 << 18  # grain of a recorded stream's length: one lane, so that room costs nothing
 SPARE_HANDLES = 512  # huge pages that others hold
 
@@ -115,16 +116,35 @@ def _runner(one: Callable) -> Callable:
 
 
 def run_to_stop(run: Callable, zones, own, tables, limit: int):
-    """Steps until every state waits at its stop, then two idle ones that write what is pending."""
-    for _ in range(max(limit // STEPS, 1)):
+    """Steps until every state waits at its stop, then two idle ones that write what is pending.
+
+    A step costs by the size of the block, so the last ones go on in a smaller one.
+    """
+    few, share = 0, len(own.pc) // NARROW
+    for look in range(1, max(limit // STEPS, 1) + 1):
         zones, own = run(zones, own, tables, STEPS)
-        if bool((own.pc >= own.stop).all()):
+        late = np.asarray(own.pc < own.stop)
+        if not late.any():
             return run(zones, own, tables, 2)
-    late = int((own.pc < own.stop).sum())
+        few = few + 1 if late.sum() <= share else 0
+        if few == PATIENCE:
+            last = np.argsort(~late, kind="stable")[:share]
+            part = jax.tree.map(lambda x, at=last: x[at], (zones, own, tables))
+            return put_back(
+                (zones, own),
+                jnp.asarray(last, jnp.int32),
+                run_to_stop(run, *part, limit - look * STEPS),
+            )
     raise UserError(
-        f"{late} states did not come to the end of their work within {limit} steps: a fault of the "
-        "model or of a plug-in, not of the input; please report it with the command that you gave"
+        f"{late.sum()} states did not come to the end of their work within {limit} steps: a fault of "
+        "the model or of a plug-in, not of the input; please report it with the command that you gave"
     )
+
+
+@partial(jax.jit, donate_argnums=0)
+def put_back(block, states: Int32[Array, " states"], part):
+    """The block with these states' arrays and registers as in `part`."""
+    return jax.tree.map(lambda x, y: x.at[states].set(y), block, part)
 
 
 @cache

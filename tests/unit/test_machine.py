@@ -137,6 +137,28 @@ def test_a_batch_is_the_same_bits_as_its_lanes_alone():
     assert len({d.tobytes() for d in digests}) == len(batch)
 
 
+def test_the_last_states_go_on_in_a_smaller_block_with_the_same_bits(monkeypatch):
+    batch = streams.batch(8, seed=7, requests=400, ageing=400)
+    batch[3:5] = streams.batch(2, seed=99, requests=3000, ageing=400)
+    together, shots = run_streams(batch)
+    sizes, stream_runner = set(), engine.stream_runner
+
+    def recorded_runner(pages):
+        def run(zones, own, table, steps):
+            sizes.add(len(own.pc))
+            return stream_runner(pages)(zones, own, table, steps)
+
+        return run
+
+    for name, value in {"STEPS": 64, "NARROW": 4, "PATIENCE": 2}.items():
+        monkeypatch.setattr(engine, name, value)
+    monkeypatch.setattr(engine, "stream_runner", recorded_runner)
+    narrowed, other_shots = run_streams(batch)
+    assert sizes == {8, 2}
+    np.testing.assert_array_equal(engine.digest(narrowed), engine.digest(together))
+    assert other_shots == shots
+
+
 def test_a_program_compiles_once():
     run = engine.stream_runner(64 * PAGEBLOCK_PAGES)
     assert run is engine.stream_runner(64 * PAGEBLOCK_PAGES)
