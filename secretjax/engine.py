@@ -136,8 +136,9 @@ def run_to_stop(run: Callable, zones, own, tables, limit: int):
                 run_to_stop(run, *part, limit - look * STEPS),
             )
     raise UserError(
-        f"{late.sum()} states did not come to the end of their work within {limit} steps: a fault of "
-        "the model or of a plug-in, not of the input; please report it with the command that you gave"
+        f"{late.sum()} states did not come to the end of their work within {limit} steps: a "
+        "fault of the model or of a plug-in, not of the input; please report it with the command "
+        "that you gave"
     )
 
 
