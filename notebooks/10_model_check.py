@@ -107,6 +107,26 @@ check.repeated(study)
 check.unevictable(study)
 
 # %% [markdown]
+# ### What the fallback rule alone does
+#
+# When its own lists are empty the allocator falls back to foreign pageblocks. Linux 6.1 uses up the
+# free pages of the pageblock it has chosen before it chooses another; 6.12.29 and later, where a
+# pageblock cannot be claimed, takes the smallest block anywhere. The same recorded requests under
+# the rules of three kernels: pageblocks in which UNMOVABLE requests got pages, and in brackets the
+# blocks stolen from pageblocks that were not claimed. Each pageblock is a split once its pages
+# leave the direct map one by one.
+
+# %%
+check.other_rules(study)
+
+# %% [markdown]
+# Closed loop, the same scenario and seed run on both kernels, whose memory states are each its
+# own; splits of the direct map:
+
+# %%
+check.two_kernels(study)
+
+# %% [markdown]
 # ### Every metric of every scenario
 #
 # Splits, pageblock types, free memory, huge pages for others, migrations, CMA blocks, hugetlb

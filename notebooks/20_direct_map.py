@@ -83,7 +83,19 @@ study.figure("split_distribution")
 # the allocator packs by itself, since it groups pages by migratetype; in fragmented memory it
 # fills the holes of existing unmovable pageblocks first, and when no whole block is left it takes
 # single pages everywhere.
+
+# %% [markdown]
+# ## Is it the fallback rule?
 #
+# The thread argued about the allocator of Linux 5.11. Since 6.12.29 a refill that cannot claim a
+# pageblock goes on stealing the smallest blocks, wherever they are, until it ends (notebook 10 has
+# the recorded requests of one kernel under the rules of the others). The same states, page by page,
+# under the rules of each kernel:
+
+# %%
+study.compare_rules("growth", "dm_2m_split", "stolen", "unmovable_pageblocks")
+
+# %% [markdown]
 # ## Threats
 #
 # - When memory gets tight splits depend on when kcompactd runs: states from the same start end far

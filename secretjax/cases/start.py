@@ -1,7 +1,7 @@
 """Start states: one zone of a kernel at one moment."""
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from jaxtyping import Bool, Integer
@@ -49,6 +49,20 @@ class StartState:
     dm_level: Integer[np.ndarray, " regions"]  # 2: one 2 MiB entry, 1: 4 KiB entries
     dm_nonpresent: Integer[np.ndarray, " regions"]  # 4 KiB entries that are not present
     settings: dict
+
+    def under(self, rules: str | None) -> "StartState":
+        """The same memory under another kernel's rules (one of FALLBACKS); None: as it is.
+
+        Raises `UserError` where those rules could not have led to these lists.
+        """
+        if rules is None:
+            return self
+        state = replace(self, settings=self.settings | {"fallback": rules})
+        try:
+            _check_types(state)
+        except UserError as e:
+            raise UserError(f"{self.name}: cannot be run under the rules {rules}: {e}") from e
+        return state
 
     def movable_pages(self) -> Bool[np.ndarray, " end_pfn"]:
         """Pages in use that claiming counts as movable (mm/page_alloc.c)."""

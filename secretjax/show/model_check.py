@@ -84,6 +84,43 @@ def replay_covers(study: Study) -> Markdown:
     )
 
 
+def other_rules(study: Study) -> HTML | Markdown:
+    """The same streams under the fallback rules of other kernels: how far they spread."""
+    rows = study.replays
+    rows = rows[rows["blocks_K511"].notna()] if len(rows) else rows
+    if not len(rows):
+        return FEW if len(study.replays) else NONE
+    told = {"stream": rows["case"], "recorded under": rows["fallback"]}
+    for rules, versions in RULES.items():
+        counts = rows[[f"blocks_{rules}", f"steals_{rules}"]].astype("Int64").astype(str)
+        shown = counts[f"blocks_{rules}"] + " (" + counts[f"steals_{rules}"] + ")"
+        told[f"{rules}, Linux {versions}"] = shown.where(rows[f"blocks_{rules}"].notna(), "-")
+    return table(pd.DataFrame(told))
+
+
+def two_kernels(study: Study) -> HTML | Markdown:
+    """Splits by the kernels before and after: the same scenario and seed on each, and the model."""
+    rows = study.predictions
+    rows = rows[rows["metric"].eq("dm_2m_split")] if len(rows) else rows
+    if not len(rows):
+        return NONE
+    name = rows["case"].str.removesuffix("_k61")
+    told = []
+    for key, part in rows.groupby([name, rows["step"]], sort=False):
+        old, new = (part[part["fallback"].eq(rules)] for rules in ("K511", "K612y"))
+        if len(old) and len(new) and part["case"].nunique() == 2:
+            pair = old.iloc[0], new.iloc[0]
+            line = {"demand": key[0], "step": key[1].removeprefix("secret_") + " %"}
+            for words, one in zip(("K511", "K612y"), pair, strict=True):
+                line[f"{words}, kernel"] = plain(int(one["kernel"]))
+                span = f"{one['mean']:.0f} ({one['low']:.0f} to {one['high']:.0f})"
+                line[f"{words}, model"] = span
+            line["kernel's ratio"] = f"{pair[1]['kernel'] / pair[0]['kernel']:.2f}"
+            line["model's ratio"] = f"{pair[1]['mean'] / pair[0]['mean']:.2f}"
+            told.append(line)
+    return table(pd.DataFrame(told)) if told else FEW
+
+
 def by_scenario(study: Study) -> HTML | Markdown:
     """Figures inside their tolerance, by what was done to the kernel."""
     if not len(study.predictions):

@@ -19,6 +19,7 @@ from secretjax.show.measured import Measured, words
 from secretjax.study import runs
 
 NO_KERNEL = "*This study was run without the comparison with the kernel.*"
+ONE_KERNEL = "*Here each state runs under its own kernel's rules; `params/fallback.yaml` compares.*"
 
 
 def open(params_file: str | Path, results_dir: str | Path) -> "Study":
@@ -133,6 +134,17 @@ class Study(Measured):
             self.quote(f"{demand}.{arm}-minus-{other}.{metric}", numbers)
         head = f"`{arm}` against `{other}`, `{demand}` {sentences.when(self.peak(demand))}:"
         return Markdown("\n".join([head, "", *[f"- {text}" for text, _ in told]]))
+
+    def compare_rules(self, demand: str, *metrics: str) -> Markdown:
+        """`compare`, of each arm that runs under other kernels' rules with its first such arm."""
+        first: dict[tuple[str, str], str] = {}
+        told = []
+        for arm in self.arms:
+            if arm.rules:
+                other = first.setdefault((arm.proposal, arm.admission), arm.name)
+                if other != arm.name:
+                    told.append(self.compare(demand, arm.name, other, *metrics).data)
+        return Markdown("\n\n".join(told) or ONE_KERNEL)
 
     def summary(self, demand: str, *metrics: str) -> HTML | Markdown:
         """Arms by metrics at the peak: mean and interval."""

@@ -23,7 +23,7 @@ from matplotlib.figure import Figure
 
 from secretjax import admission, proposals
 from secretjax.files import replacing
-from secretjax.study.params import Arm
+from secretjax.study.params import Arm, plain_name
 
 # By the slot of a proposal.
 COLOURS = (
@@ -89,11 +89,11 @@ def dot(look: dict[str, Any]) -> dict[str, Any]:
 
 def label(arm: Arm) -> str:
     """An arm in words; one with a name of its own keeps it."""
-    plain = arm.proposal + ("" if arm.admission == "none" else f"+{arm.admission}")
-    if arm.name != plain:
+    if arm.name != plain_name(arm.proposal, arm.admission, arm.rules):
         return arm.name
     words = proposals.table()[arm.proposal].label
-    return words if arm.admission == "none" else f"{words} + {arm.admission}"
+    words += "" if arm.admission == "none" else f" + {arm.admission}"
+    return words + (f", {arm.rules}" if arm.rules else "")
 
 
 def caption(figure: Figure, text: str) -> None:

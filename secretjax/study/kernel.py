@@ -8,10 +8,15 @@ import pyarrow as pa
 
 from secretjax import cases, engine
 from secretjax.cases import PredictCase, ReplayCase, StartState
+from secretjax.cases.replay import Request
+from secretjax.cases.start import FALLBACKS
+from secretjax.errors import UserError
+from secretjax.mm.words import PAGEBLOCK_ORDER, Migratetype
 from secretjax.predict import predict
 from secretjax.study.params import stem
 from secretjax.study.tables import PREDICT, REPLAY
 
+COUNTS = REPLAY.names.index("steals") + 1  # columns from here on are for some streams only
 # The tolerance of a figure: absolute, relative. It agrees when the mean is within the larger.
 TOLERANCE = {
     "dm_2m_split": (3, 0.10), "unmovable_pageblocks": (2, 0.05), "free_plus_pcp": (0, 0.02),
@@ -37,7 +42,8 @@ def compare(path: Path, states: int, seed: int) -> pa.Table:
 
     replay    one row: allocations requested and how many got the kernel's pfn; over all
               snapshots the lists, and how many are equal in their order; frees, pageblocks claimed
-              (of them by moving their free blocks) and blocks stolen on the way; pages of the zone
+              (of them by moving their free blocks) and blocks stolen on the way; pages of the zone;
+              `blocks_RULES`, `steals_RULES`: see `under_other_rules`
     predict   one row a step and metric: the kernel's value, the model's mean and the 2.5 and
               97.5 percentiles of its states; `inside` that range; `values`: that of each state;
               `agrees` by `TOLERANCE`, null where it has none; `reason`: why it does not
@@ -58,7 +64,8 @@ def replay_row(path: Path) -> dict:
     case = cases.read(path)
     assert isinstance(case, ReplayCase)
     name = stem(path)
-    row = dict.fromkeys(REPLAY.names, 0) | about(case.start) | {"case": name}
+    row = dict.fromkeys(REPLAY.names[:COUNTS], 0) | dict.fromkeys(REPLAY.names[COUNTS:])
+    row |= about(case.start) | {"case": name}
     row["kernel"] = case.start.settings["kernel"]
     row["requests"] = int((case.requests[:, 0] == 0).sum())
     row["frees"] = int((case.requests[:, 0] == 1).sum())
@@ -67,6 +74,8 @@ def replay_row(path: Path) -> dict:
     row["claims"] = ticks["CLAIMED_WHOLE"] + ticks["CLAIMED_PART"]
     row["claims_by_moving"] = ticks["CLAIMED_PART"]
     row["steals"] = ticks["STOLEN"]
+    if row["steals"] or row["claims_by_moving"]:
+        row |= under_other_rules(case)
     with np.load(path.with_name(f"{name}.replay.expected.npz"), allow_pickle=False) as kernel:
         row["same_pfn"] = int((pfn == kernel["request_pfn"]).sum())
         ends = kernel["list_off"]
@@ -78,6 +87,28 @@ def replay_row(path: Path) -> dict:
         row["lists"] += len(keys)
         row["lists_equal"] += sum(want.get(key) == got.get(key) for key in keys)
     return row
+
+
+def under_other_rules(case: ReplayCase) -> dict[str, int]:
+    """What the rules of other kernels do with the same requests, where they fall back in part.
+
+    blocks_RULES    pageblocks in which requests for UNMOVABLE pages got some
+    steals_RULES    blocks stolen from a pageblock that could not be claimed
+    Without those rules that this stream cannot be run under: a request that they refuse is given
+    back later, or the lists at the start are not theirs.
+    """
+    asked = case.requests[case.requests[:, 0] == Request.ALLOC]
+    unmovable = asked[:, 2] == Migratetype.UNMOVABLE
+    found = {}
+    for rules in FALLBACKS:
+        try:
+            pfn, _, ticks = engine.replay_counted(case.start.under(rules), case.requests)
+        except UserError:
+            continue
+        got = pfn[unmovable & (pfn >= 0)]
+        found[f"blocks_{rules}"] = len(np.unique(got >> PAGEBLOCK_ORDER))
+        found[f"steals_{rules}"] = ticks["STOLEN"]
+    return found
 
 
 def about(start: StartState) -> dict:

@@ -4,16 +4,17 @@ import json
 import re
 from fnmatch import fnmatch
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from pydantic import Field, PrivateAttr
 
 import secretjax
+from secretjax.cases.start import FALLBACKS
 from secretjax.errors import UserError, suggestion
 from secretjax.study import plugins
 from secretjax.study.strict import Strict, checked, override, read
 
-Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9_][A-Za-z0-9_.+-]{0,63}$")]
+Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9_][A-Za-z0-9_.+@-]{0,63}$")]
 Pattern = Annotated[str, Field(pattern=r"^[A-Za-z0-9_.@*?\[\]!-]{1,64}$")]
 Options = Annotated[dict[str, Any], Field(default_factory=dict)]
 MAX_STATES = 1 << 16
@@ -21,11 +22,15 @@ START_SUFFIX = ".predict.npz"
 
 
 class Arm(Strict):
-    """One way to back secret memory: a proposal behind an admission, each with its options."""
+    """One way to back secret memory: a proposal behind an admission, each with its options.
+
+    rules   of the kernel that it runs on (KERNELS); null: those of the start state's own kernel
+    """
 
     name: Name
     proposal: str
     admission: str = "none"
+    rules: Literal[FALLBACKS] | None = None
     options: Options
     admission_options: Options
 
@@ -112,7 +117,8 @@ def load(path: Path, overrides: list[str] | tuple[str, ...] = ()) -> Params:
     """The study in the YAML file `path`, with `--set` assignments on top.
 
     `arms: all` stands for every proposal, and for every pool behind a reservation too; an arm may
-    be written as `proposal` or `proposal+admission`; `notebooks: all` stands for every notebook.
+    be written as `proposal` or `proposal+admission`, either with `@rules` behind it; `notebooks:
+    all` stands for every notebook.
     Raises `UserError` on anything unknown, missing, of another type or out of range.
     """
     tree = read(path)
@@ -193,7 +199,7 @@ def _find(shelves: tuple[Path, ...], relative: str) -> Path:
 
 
 def _spelled_out(given: Any) -> Any:
-    """`all` and `proposal+admission` as mappings; anything else as it is."""
+    """`all` and `proposal+admission@rules` as mappings; anything else as it is."""
     if given == "all":
         proposals = plugins.table("proposal")
         reserve = "reservation" in plugins.table("admission")
@@ -208,8 +214,16 @@ def _spelled_out(given: Any) -> Any:
 
 
 def _spelled_out_arm(text: str) -> dict[str, str]:
-    proposal, _, admission = text.partition("+")
-    return {"proposal": proposal, "admission": admission or "none"}
+    whole, _, rules = text.partition("@")
+    proposal, _, admission = whole.partition("+")
+    arm = {"proposal": proposal, "admission": admission or "none"}
+    return arm | ({"rules": rules} if rules else {})
+
+
+def plain_name(proposal: str, admission: str, rules: str | None) -> str:
+    """What an arm is called that has no name of its own."""
+    whole = proposal + ("" if admission == "none" else f"+{admission}")
+    return whole + (f"@{rules}" if rules else "")
 
 
 def _arms(given: Any, where: str) -> Any:
@@ -229,8 +243,7 @@ def _arm(item: Any, where: str, prefix: str) -> Any:
             "{proposal: pmd_pool, admission: reservation}"
         )
     arm = {"admission": "none", "options": {}, "admission_options": {}} | item
-    plain = arm["proposal"] + ("" if arm["admission"] == "none" else f"+{arm['admission']}")
-    arm.setdefault("name", plain)
+    arm.setdefault("name", plain_name(arm["proposal"], arm["admission"], arm.get("rules")))
     checked(Arm, arm, where, prefix)
     for kind, key in (("proposal", "options"), ("admission", "admission_options")):
         _known(kind, arm[kind], f"{where}: {prefix}.{kind}")

@@ -99,7 +99,7 @@ def _point(study: Params, arm: Arm, demand: Demand, file: Path) -> None:
 
     read = [cases.read(path) for path in study.start_files().values()]
     outcome = engine.simulate(
-        [getattr(case, "start", case) for case in read],
+        [getattr(case, "start", case).under(arm.rules) for case in read],
         plugins.make("workload", demand.kind, demand.options),
         plugins.make("proposal", arm.proposal, arm.options),
         plugins.make("admission", arm.admission, arm.admission_options),

@@ -6,6 +6,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from secretjax.cases.start import FALLBACKS
 from secretjax.errors import UserError
 from secretjax.files import replacing
 
@@ -18,6 +19,7 @@ REPLAY = pa.schema([
     *((name, pa.int64()) for name in (
         "pages", "cpus", "requests", "same_pfn", "snapshots", "lists", "lists_equal", "frees",
         "claims", "claims_by_moving", "steals",
+        *(f"{what}_{rules}" for rules in FALLBACKS for what in ("blocks", "steals")),
     )),
 ])  # fmt: skip
 PREDICT = pa.schema([

@@ -3,6 +3,7 @@
 import json
 import time
 import zipfile
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -42,6 +43,20 @@ def refused(path: Path) -> str:
     assert "\n" not in sentence
     assert len(sentence) < 1000
     return sentence
+
+
+def test_the_same_memory_under_other_rules():
+    start = read(CASES / "a_512_s1.predict.npz").start
+    other = start.under("K511")
+    assert other.settings["fallback"] == "K511" and start.settings["fallback"] == "K612y"
+    assert other.list_pfn is start.list_pfn and start.under(None) is start
+    # 6.1 leaves free blocks on a list of another type than their pageblock's, 6.12 never does
+    (apart,) = np.flatnonzero(start.list_order == 10)[:1]
+    types = start.list_mt.copy()
+    types[apart] = 2
+    old = replace(other, list_mt=types)
+    with pytest.raises(UserError, match=r"a_512_s1: cannot be run under the rules K612y: .*type 2"):
+        old.under("K612y")
 
 
 def test_all_cases_are_there():

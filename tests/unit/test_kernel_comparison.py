@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from secretjax import cases
 from secretjax.show import model_check, notebook
 from secretjax.show.figures import kernel_replay, kernel_splits
 from secretjax.study import kernel, params, runs, tables
@@ -18,7 +19,7 @@ SAID = [
     getattr(model_check, name)
     for name in (
         "machine", "replay_table", "replay_covers", "by_scenario", "by_step",
-        "tolerances", "misses", "unevictable",
+        "tolerances", "misses", "unevictable", "other_rules", "two_kernels",
     )
 ]  # fmt: skip
 
@@ -54,6 +55,30 @@ def test_every_stream_is_counted_and_equal(compared):
     assert (mine["same_pfn"] == mine["requests"]).all() and (mine["requests"] > 5000).all()
     assert (mine["lists_equal"] == mine["lists"]).all() and (mine["lists"] > 50).all()
     assert mine.loc["f_pt_s1", "claims"] == 4
+
+
+def test_two_kernels_are_set_side_by_side(study):
+    shown = model_check.two_kernels(study).data
+    both = study.predictions[study.predictions["metric"].eq("dm_2m_split")].set_index(
+        ["case", "step"]
+    )["kernel"]
+    last = both["b_512_s1", "secret_30"] / both["b_512_s1_k61", "secret_30"]
+    assert f"{last:.2f}" in shown and "30 %" in shown
+
+
+def test_newer_rules_spread_the_same_requests_over_more_pageblocks():
+    """6.1's own pfns say 183 pageblocks; the rules of 6.12.29 take the same pages from more."""
+    path = FOLDER / "f_subsecret_s1_k61.replay.npz"
+    case = cases.read(path)
+    with np.load(FOLDER / "f_subsecret_s1_k61.replay.expected.npz", allow_pickle=False) as told:
+        asked = case.requests[case.requests[:, 0] == 0]
+        own = len(np.unique(told["request_pfn"][asked[:, 2] == 0] >> 9))
+    found = kernel.under_other_rules(case)
+    assert found["blocks_K511"] == own == 183 and found["steals_K511"] == 0
+    assert found["blocks_K511"] < found["blocks_K610"] < found["blocks_K612y"] == 229
+    row = {"case": "f", "fallback": "K511"} | found | {"blocks_K610": None}
+    shown = model_check.other_rules(Compared(pd.DataFrame([row]), pd.DataFrame()))
+    assert "183 (0)" in shown.data and "229 (679)" in shown.data and ">-<" in shown.data
 
 
 def test_figures_are_judged_and_misses_have_a_reason(compared):

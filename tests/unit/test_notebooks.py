@@ -146,6 +146,18 @@ def test_papermill_executes_it(file, run):
     assert str(folder.parent) not in json.dumps(made)
 
 
+def test_other_rules_are_compared_where_there_are_some(tmp_path, study):
+    assert study.compare_rules("growth", "dm_2m_split").data == notebook.ONE_KERNEL
+    arms = ("keep_mapped", "per_page@K511", "per_page@K610", "pmd_pool", "per_page@K612y")
+    told = notebook.open(*fake_run.make(tmp_path, arms, states=6)).compare_rules(
+        "growth", "dm_2m_split"
+    )
+    heads = [line for line in told.data.splitlines() if " against " in line]
+    assert [h.split("`")[1:4:2] for h in heads] == [
+        ["per_page@K610", "per_page@K511"], ["per_page@K612y", "per_page@K511"],
+    ]  # fmt: skip
+
+
 def numbers(study):
     found = {}
     for file in (study.run.figures_dir / "numbers").glob("*.json"):

@@ -37,6 +37,7 @@ def test_defaults_are_resolved(file):
             "name": "per_page",
             "proposal": "per_page",
             "admission": "none",
+            "rules": None,
             "options": {},
             "admission_options": {},
         },
@@ -44,6 +45,7 @@ def test_defaults_are_resolved(file):
             "name": "pmd_pool+reservation",
             "proposal": "pmd_pool",
             "admission": "reservation",
+            "rules": None,
             "options": {"blocks": 3, "shared": False},
             "admission_options": {},
         },
@@ -71,6 +73,7 @@ def test_all_arms_put_reservations_over_pools_only(file):
         (["arms=all", "arms.pmd_pool.options.blocks=8"], ("arms", 1, "options", "blocks"), 8),
         (["starts.1=one", "starts.0=two"], ("starts",), ["two", "one"]),
         (["states=1", "states=2"], ("states",), 2),
+        (["arms.0=per_page@K511", "baseline=per_page@K511"], ("arms", 0, "rules"), "K511"),
     ],
 )
 def test_overrides(file, overrides, where, value):
@@ -102,6 +105,7 @@ def test_overrides(file, overrides, where, value):
         ("arms=[pmd_pol]", ["no proposal named 'pmd_pol'; did you mean 'pmd_pool'?"]),
         ("arms=[pmd_pool+reserve]", ["no admission named 'reserve'"]),
         ("arms=[per_page+reservation]", ["arms.0: per_page has no pool to reserve from"]),
+        ("arms=[per_page@K512]", ['arms.0.rules: found "K512"', "'K511', 'K610' or 'K612y'"]),
         ("arms=[per_page, per_page]", ["arms: 'per_page' is there twice"]),
         ("arms=7", ["arms: found 7, but `all` or a list is expected"]),
         ("arms=[[per_page]]", ["arms.0: a proposal is expected"]),
