@@ -6,6 +6,7 @@ from secretjax.mm import background, buddy, compact, contig, directmap, lists, p
 from secretjax.mm.layout import NODE
 from secretjax.mm.plan import Plan
 from secretjax.mm.state import Bit, Command, Limits, Op, Phase, Registers, Sub
+from secretjax.mm.words import PAGEBLOCK_ORDER
 
 
 def usual(plan: Plan, view, choice, command: Command, now: Registers, limits: Limits) -> None:
@@ -25,12 +26,13 @@ def allocate(plan: Plan, view, choice, command: Command, now: Registers, limits:
     pops, dry = percpu.get(plan, view, choice, now, limits)
     none = background.slow(plan, view, choice, command, now, limits, pops, dry)
     buddy.refused(plan, none, choice, now)
-    ready = buddy.allocate(plan, view, choice, now, limits) | buddy.second(plan, view, choice, now)
+    whole = buddy.allocate(plan, view, choice, now, limits)
+    ready = whole | buddy.second(plan, view, choice, now)
     ready = ready | buddy.split(plan, view, choice, now) | pops
-    percpu.append(plan, view, choice, now)
     taken = (view.kind == Op.ALLOC) | (view.kind == Op.GET)
     page = jnp.where(taken, view.near0 & NODE, now.page)
     buddy.handed_out(plan, ready, now, page, choice.want)
+    percpu.append(plan, view, choice, now, whole & (now.refill > 0))
     served = ready & (now.refill == 0) & (now.sub == Sub.NONE) & (command.op == Op.GET)
     background.spend(plan, served, now, background.request_time(choice))
 
@@ -40,8 +42,10 @@ def give_back(plan: Plan, view, choice, command: Command, now: Registers, limits
     to_list, to_merge = buddy.free(plan, view, command, now, limits)
     calm = percpu.put(plan, to_list, view, now, limits)
     percpu.drain(plan, view, choice, now)
-    put = buddy.join(plan, to_merge | (view.kind == Phase.MERGE), view, now, limits)
-    buddy.given_back(plan, put, command, now)
+    drained = (view.kind == Phase.DRAIN) & (view.order < PAGEBLOCK_ORDER)
+    merges = to_merge | (view.kind == Phase.MERGE) | drained
+    put = buddy.join(plan, merges, view, now, limits)
+    buddy.given_back(plan, put, view, command, now)
     given = view.kind == Phase.GIVEN
     enough = now.free - now.free_cma - now.free_atomic > limits.high + now.boost
     plan.clear_flags(given & enough, Bit.BELOW_HIGH)

@@ -21,6 +21,7 @@ from secretjax.mm.layout import (
     code,
 )
 from secretjax.mm.lists import account, count_blocks, list_kind, size_in_block, unhook
+from secretjax.mm.percpu import still
 from secretjax.mm.plan import Plan, counted
 from secretjax.mm.state import Bit, Fault, Op, Phase, Run, Sub, Tick, Try
 from secretjax.mm.words import (
@@ -186,14 +187,15 @@ def split(plan: Plan, view, choice, now):
     return here & (order == choice.want)
 
 
-def given_back(plan: Plan, when, command, now) -> None:
+def given_back(plan: Plan, when, view, command, now) -> None:
     """The block in hand is on its list."""
+    drain = still(view, now)
     more = when & (now.again >= 0)
     plan.set(more, page=now.again, again=-1, phase=int(Phase.AGAIN))
     last = when & (now.again < 0)
     drained = last & (now.drain_back >= 0)
-    plan.set(drained, phase=jnp.where(now.drain > 0, int(Phase.FETCH), now.drain_back))
-    plan.set(drained & (now.drain == 0), drain_back=-1)
+    plan.set(drained, phase=jnp.where(drain > 0, int(Phase.FETCH), now.drain_back))
+    plan.set(drained & (drain == 0), drain_back=-1)
     after_free(plan, last & (now.drain_back < 0), command, now)
 
 
@@ -307,7 +309,7 @@ def capture(plan: Plan, view, now, command) -> None:
     plan.write(here, "block", view.block_at, counted(view.block, -size, 0))
     account(plan, here, view.type, -size)
     plan.set(here, capture=view.p)
-    given_back(plan, here, command, now)
+    given_back(plan, here, view, command, now)
 
 
 def again(plan: Plan, view) -> None:

@@ -31,6 +31,7 @@ from secretjax.mm.layout import (
     head,
     pcp_head,
     pcp_index,
+    pcp_order,
 )
 from secretjax.mm.plan import Conditions, Plan
 from secretjax.mm.state import (
@@ -63,6 +64,7 @@ class View(NamedTuple):
     near1: Word
     far0: Word  # row of the buddy; ALLOC: first block of the list
     far1: Word
+    before: Word  # what precedes p on its list
     place: Word  # block that goes to a list: p, or its upper half,
     low: Word  # its order
     list_row: Word  # and the head of that list
@@ -78,8 +80,8 @@ class View(NamedTuple):
 def commit(zone: Zone) -> Zone:
     """The arrays after the writes that the last step decided."""
     w = zone.writes
-    cells = jnp.stack([w.cell0, w.cell1, w.cell2, w.cell3])
-    words = jnp.stack([w.word0, w.word1, w.word2, w.word3])
+    cells = jnp.stack([w.cell0, w.cell1, w.cell2, w.cell3, w.cell4, w.cell5])
+    words = jnp.stack([w.word0, w.word1, w.word2, w.word3, w.word4, w.word5])
     put = {"mode": "drop", "unique_indices": True}
     return zone._replace(
         link=zone.link.at[cells].set(words, **put),
@@ -134,9 +136,9 @@ def begin(now: Registers, command: Command, limits: Limits, known: Word):
     kind = jnp.where(fetch, fetched(now, command), now.phase)
     choice = choose(now, command, limits)
     order = jnp.where(fetch, choice.want, now.order)
-    choice = choice._replace(
-        index=jnp.where(kind == Phase.DRAIN, percpu.first_full(now), choice.index)
-    )
+    drains = kind == Phase.DRAIN
+    choice = choice._replace(index=jnp.where(drains, percpu.first_full(now), choice.index))
+    order = jnp.where(drains, pcp_order(choice.index), order)
     return kind, choice, focus(now, command, kind, known), order
 
 
@@ -207,13 +209,13 @@ def look(zone: Zone, command: Command, go: Flag, pages: int) -> tuple[View, Choi
     type_ = jnp.where(gives | (kind == Phase.AGAIN) | is_drain, label, now.type)
     if_oldest = cached(kind, command, choice.index, type_, now.sub)
     type_ = jnp.where(zone.limits.fallback == Fallback.K511, if_oldest, type_)
-    far_row = jnp.where(takes, first, jnp.where(is_drain, p, buddy))
-    far0, far1 = read_row(zone.link, far_row)
+    far0, far1 = read_row(zone.link, jnp.where(takes, first, buddy))
+    before = zone.link[2 * jnp.maximum(p, 0) + 1]
     low = jnp.where(kind == Phase.SPLIT, order - 1, order)
     place = jnp.where(kind == Phase.SPLIT, p + (1 << low), p)
     kept = percpu.kept(zone.limits, order) & (label != Migratetype.ISOLATE) & ~pooled
     kept = kept & ((order < PAGEBLOCK_ORDER) | ((block & TAKEN) == 0))  # free_contig_range()
-    to_list = (kind == Phase.APPEND) | ((kind == Op.PUT) & kept)
+    to_list = (kind == Phase.APPEND) | ((kind == Op.PUT) & kept) | (is_alloc & (now.refill > 0))
     shown = jnp.where(label < PCP_TYPES, label, int(Migratetype.MOVABLE))
     index = jnp.where(kind == Op.PUT, pcp_index(order, shown), choice.index)
     list_row = jnp.where(to_list, pcp_head(pages, index), head(pages, type_, low))
@@ -223,7 +225,7 @@ def look(zone: Zone, command: Command, go: Flag, pages: int) -> tuple[View, Choi
     ahead = (zone.link[2 * higher] >> ORDER_SHIFT) == code(where, order + 1)
     ahead = (ahead & (order <= 8)).astype(jnp.int32)
     view = View(
-        kind, p, order, type_, near_row, near0, near1, far0, far1,
+        kind, p, order, type_, near_row, near0, near1, far0, far1, before,
         place, low, list_row, list0, list1, ahead, block, block_at,
         1 - to_list.astype(jnp.int32), index,
     )  # fmt: skip

@@ -10,7 +10,7 @@ Left out: more than one CPU, the vmstat worker that shrinks idle lists (a kernel
 import jax.numpy as jnp
 
 from secretjax.mm.choose import lowest
-from secretjax.mm.layout import LOW_ORDER_LISTS, NODE, ORDER_SHIFT, TAKEN, Use, pcp_order
+from secretjax.mm.layout import LOW_ORDER_LISTS, NODE, ORDER_SHIFT, TAKEN, Use
 from secretjax.mm.lists import account
 from secretjax.mm.plan import Plan, counted
 from secretjax.mm.state import Bit, Flag, Limits, Op, Phase, Registers, Sub, Tick, Try, Word
@@ -148,9 +148,17 @@ def get(plan: Plan, view, choice, now: Registers, limits: Limits):
     return pop, dry
 
 
-def append(plan: Plan, view, choice, now: Registers) -> None:
-    """rmqueue_bulk(): the block in hand goes to the tail of the list that is being filled."""
-    here = view.kind == Phase.APPEND
+def append(plan: Plan, view, choice, now: Registers, at_once) -> None:
+    """rmqueue_bulk(): the block in hand goes to the tail of the list that is being filled.
+
+    at_once: it was on a list of the buddy before this step; else `lists.insert` writes the rows.
+    """
+    page, mark, last = view.near0 & NODE, view.list0 & ~NODE, view.list1
+    plan.cell(2, at_once, page, 0, mark | view.list_row)
+    plan.cell(3, at_once, page, 1, last)
+    plan.cell(4, at_once, last, 0, mark | page)
+    plan.cell(5, at_once, view.list_row, 1, page)
+    here = (view.kind == Phase.APPEND) | at_once
     plan.add(here, refill=-1, pcp_count=1 << choice.want)
     plan.set(here, pcp_full=now.pcp_full | (1 << choice.index), phase=int(Phase.FETCH))
 
@@ -171,13 +179,11 @@ def put(plan: Plan, when, view, now: Registers, limits: Limits):
 
 
 def drain(plan: Plan, view, choice, now: Registers) -> None:
-    """free_pcppages_bulk(): the last block of the list leaves it and is then merged."""
+    """free_pcppages_bulk(): the last block of the list leaves it and is merged (`buddy.join`)."""
     here = view.kind == Phase.DRAIN
-    order = pcp_order(choice.index)
-    before = view.far1
-    plan.cell(0, here, view.near_row, 1, before)
-    plan.cell(1, here, before, 0, (view.near0 & ~NODE) | view.near_row)
-    size = 1 << order
+    plan.cell(4, here, view.near_row, 1, view.before)
+    plan.cell(5, here, view.before, 0, (view.near0 & ~NODE) | view.near_row)
+    size = 1 << view.order
     word = counted(view.block, jnp.minimum(size, PAGEBLOCK_PAGES), 0)
     word = jnp.where(choice.index >= LOW_ORDER_LISTS, word & ~TAKEN, word)
     plan.write(here, "block", view.block_at, word)
@@ -185,9 +191,15 @@ def drain(plan: Plan, view, choice, now: Registers) -> None:
     plan.add(here, pcp_count=-size)
     alone = (view.near0 & NODE) == view.p
     plan.set(here & alone, pcp_full=now.pcp_full & ~(1 << choice.index))
-    plan.set(here, page=view.p, order=order, type=view.type, phase=int(Phase.MERGE))
-    plan.set(here, drain=jnp.maximum(now.drain - size, 0), drain_list=choice.index)
+    plan.set(here, page=view.p, order=view.order, type=view.type, phase=int(Phase.MERGE))
+    plan.set(here, drain=still(view, now), drain_list=choice.index)
     plan.tick(here, int(Tick.FREED))
+
+
+def still(view, now: Registers) -> Word:
+    """Pages that are to be drained after this step."""
+    drained = jnp.where(view.kind == Phase.DRAIN, 1 << view.order, 0)
+    return jnp.maximum(now.drain - drained, 0)
 
 
 def drain_all(plan: Plan, when, now: Registers, back: int) -> None:

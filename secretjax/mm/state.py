@@ -308,6 +308,10 @@ class Writes(NamedTuple):
     word2: Word
     cell3: Word
     word3: Word
+    cell4: Word
+    word4: Word
+    cell5: Word
+    word5: Word
     block: Word
     block_word: Word
     handle: Word
