@@ -123,6 +123,30 @@ def predict(
     prediction.predict_file(case, out, proposal, states, seed)
 
 
+@app.command()
+def capture(
+    out: Annotated[Path, typer.Option("--out", "-o", metavar="FILE.npz", help="The capture.")],
+    relative: Annotated[
+        bool, typer.Option("--relative", help="Do not say where in memory zones lie.")
+    ] = False,
+    root: Annotated[Path, typer.Option(metavar="DIR", help="Where proc and sys are.")] = Path("/"),
+) -> None:
+    """Capture this machine's memory.
+
+    Reads /proc of a stock kernel, as root to see what pages are used for; changes nothing. The
+    file holds no contents of pages and no names of processes, and only its owner may read it.
+
+    Example: secretjax capture --out machine.npz --relative
+    """
+    from secretjax.machine import capture as machine
+    from secretjax.machine import seen, summary
+
+    found = machine.capture(root, relative)
+    seen.write(out, found)
+    for line in summary.lines(found):
+        print(line)
+
+
 @app.command("list")
 def list_(kind: Annotated[Kind, typer.Argument(help="What to list.")]) -> None:
     """List proposals, figures and so on.
