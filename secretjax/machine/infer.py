@@ -74,7 +74,7 @@ def start_state(
     drawn = _start_state(seen, zone, start, end, block_mt)
     if "lists" in parts or known is None:
         list_mt = moved_lists(rng, order, list_mt, zone.type_free, drawn.settings["fallback"])
-    elif "types" not in parts:
+    elif "types" not in parts or drawn.settings["fallback"] == "K511":
         list_mt = as_known(known, pfn)
     place = rng.permutation(len(pfn))
     if "order" not in parts and known is not None:
@@ -186,9 +186,10 @@ def moved_lists(rng, order, list_mt, type_free, fallback: str) -> np.ndarray:
 def with_percpu(rng, drawn: StartState, zone: ZoneSeen, known: StartState | None) -> StartState:
     """The start state with the per-CPU lists of one CPU, drawn; or those that are known.
 
-    As many pages as that CPU has: first pages without a flag in MOVABLE pageblocks, where the
-    kernel has none of its own, then runs of them elsewhere. All are of order 0. The other CPUs'
-    pages stay in use.
+    As many pages without a flag as that CPU has. First those in MOVABLE and RECLAIMABLE pageblocks,
+    where the kernel has hardly any of its own. Then runs of them that end at a free block: a refill
+    takes the lower part of a block, the rest stays free (mm/page_alloc.c: expand); long runs are
+    likely to come before short ones. All are of order 0. The other CPUs' pages stay in use.
     """
     if known is not None:
         mine = known.list_kind == 1
@@ -198,7 +199,7 @@ def with_percpu(rng, drawn: StartState, zone: ZoneSeen, known: StartState | None
         one = zone.cpus[rng.integers(len(zone.cpus))] if len(zone.cpus) else [0] * len(CPU_FIELDS)
         said = dict(zip(CPU_FIELDS, map(int, one), strict=True))
         own = {f"pcp_{key}": value for key, value in said.items()}
-        columns = percpu_pages(rng, drawn, max(said["count"], 0))
+        columns = percpu_pages(rng, drawn, zone, max(said["count"], 0))
         own["pcp_count"] = len(columns["list_pfn"])
     both = {k: np.concatenate([getattr(drawn, k), v]) for k, v in columns.items()}
     kind = np.concatenate([drawn.list_kind, np.ones(len(columns["list_pfn"]), np.int64)])
@@ -208,22 +209,23 @@ def with_percpu(rng, drawn: StartState, zone: ZoneSeen, known: StartState | None
     return replace(drawn, list_kind=kind, zone=drawn.zone | own, page_class=classes, **both)
 
 
-def percpu_pages(rng, drawn: StartState, count: int) -> dict[str, np.ndarray]:
-    """Columns of so many pages on per-CPU lists, in list order."""
-    blank = np.flatnonzero(drawn.page_class == CLASSES.index("kernel_other"))
+def percpu_pages(rng, drawn: StartState, zone: ZoneSeen, count: int) -> dict[str, np.ndarray]:
+    """Columns of so many pages on per-CPU lists, in list order, see `with_percpu`."""
+    classes, own = drawn.page_class, CLASSES.index("kernel_other")
+    blank = np.flatnonzero(classes == own)
     first = drawn.zone["start_pfn"] >> PAGEBLOCK_ORDER
+    there = counted(zone, drawn.zone["start_pfn"], len(drawn.block_mt))
+    blank = blank[there[(blank >> PAGEBLOCK_ORDER) - first]]
     kind = drawn.block_mt[(blank >> PAGEBLOCK_ORDER) - first]
     run = np.cumsum(np.diff(blank, prepend=-2) != 1) - 1  # number of the run of each page
-    odds = rng.permutation(run.max() + 1 if len(run) else 0)[run]
-    movable = kind == Migratetype.MOVABLE
-    # whole pageblocks without a flag are memory that is not there
-    whole = np.bincount(blank >> PAGEBLOCK_ORDER, minlength=1)[blank >> PAGEBLOCK_ORDER]
-    usable = np.flatnonzero(whole < PAGEBLOCK_PAGES)
-    order = usable[np.lexsort((blank[usable], odds[usable], ~movable[usable]))][:count]
-    pfn = blank[order]
-    types_ = np.minimum(kind[order], int(Migratetype.RECLAIMABLE))
-    types_[kind[order] > Migratetype.RECLAIMABLE] = int(Migratetype.MOVABLE)
-    return {"list_pfn": pfn, "list_order": np.zeros(len(pfn), np.int64), "list_mt": types_}
+    length = np.bincount(run, minlength=1)
+    last = blank[np.cumsum(length) - 1] if len(blank) else blank
+    after = classes[np.minimum(last + 1, len(classes) - 1)] == CLASSES.index("free_buddy")
+    late = (rng.exponential(size=len(length)) / np.maximum(length, 1))[run]
+    kernels = np.isin(kind, [Migratetype.UNMOVABLE, Migratetype.HIGHATOMIC])
+    order = np.lexsort((blank, late, ~after[run], kernels))[:count]
+    of = np.where(kind > Migratetype.RECLAIMABLE, int(Migratetype.MOVABLE), kind)[order]
+    return {"list_pfn": blank[order], "list_order": np.zeros(len(order), np.int64), "list_mt": of}
 
 
 def as_known(known: StartState, pfn: np.ndarray) -> np.ndarray:

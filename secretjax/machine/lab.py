@@ -10,6 +10,7 @@ from collections.abc import Iterable
 import numpy as np
 
 from secretjax.cases import CLASSES, StartState
+from secretjax.machine import pages
 from secretjax.machine.proc import CPU_FIELDS
 from secretjax.machine.seen import Capture, ZoneSeen
 from secretjax.mm.words import NR_PAGE_ORDERS, PAGEBLOCK_PAGES
@@ -62,6 +63,12 @@ def blocks(start: StartState) -> set[tuple[int, int]]:
     """(pfn, order) of the free blocks on buddy lists."""
     buddy = start.list_kind == 0
     return set(zip(start.list_pfn[buddy].tolist(), start.list_order[buddy].tolist(), strict=True))
+
+
+def rebuilt(zone: ZoneSeen) -> set[tuple[int, int]]:
+    """The same from the classes of pages alone."""
+    pfn, order = pages.free_blocks(zone.in_class("free_buddy"), zone.fields["start_pfn"])
+    return set(zip(pfn.tolist(), order.tolist(), strict=True))
 
 
 def named(parts: Iterable[str]) -> str:
