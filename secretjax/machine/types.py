@@ -118,7 +118,7 @@ def exchange(
             + np.abs(off[b]).sum(1) - np.abs(off[b] - change).sum(1)
         )  # fmt: skip
         object_ = likely[one, a] + likely[two, b] - likely[one, b] - likely[two, a]
-        better = np.where(a != b, gain - object_, -1)
+        better = np.where((a != b) & (gain > 0), gain - object_, -1)
         at = int(better.argmax())
         if better[at] <= 0:
             idle += 1
