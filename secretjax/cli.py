@@ -147,6 +147,35 @@ def capture(
         print(line)
 
 
+@app.command()
+def probe(
+    yes: Annotated[bool, typer.Option("--yes", help="Splits may stay until reboot.")] = False,
+    mib: Annotated[int, typer.Option(help="Secret memory to map, in MiB.")] = 64,
+    out: Annotated[
+        Path | None, typer.Option("--out", "-o", metavar="OUT.json", help="The result.")
+    ] = None,
+    states: Annotated[int, typer.Option(min=1, help="States drawn from the capture.")] = 8,
+    seed: Annotated[int, typer.Option(min=0, help="State i uses (seed, i).")] = 1,
+) -> None:
+    """Map real secret memory and compare.
+
+    Entries of the direct map that this splits stay split until the machine is started again.
+    Refuses where memfd_secret is off or memory is short.
+
+    Example: secretjax probe --mib 64 --yes --out probe.json
+    """
+    from secretjax.machine import probe as real
+
+    if yes:
+        print(real.WARNING.format(mib=mib), file=sys.stderr)
+    found, before = real.run(mib, yes)
+    told = real.compare(found, before, states, seed)
+    for line in told:
+        print(line)
+    if out is not None:
+        real.write(out, found, told)
+
+
 @app.command("list")
 def list_(kind: Annotated[Kind, typer.Argument(help="What to list.")]) -> None:
     """List proposals, figures and so on.

@@ -86,7 +86,9 @@ def start_state(
     )  # fmt: skip
     drawn = with_percpu(rng, drawn, zone, known if "percpu" not in parts else None)
     level = known.dm_level if known is not None and "mapping" not in parts else None
-    return replace(drawn, dm_level=draw_mapping(rng, seen, zone, start) if level is None else level)
+    if level is None:
+        level = draw_mapping(rng, seen, zone, start, drawn.block_mt)
+    return replace(drawn, dm_level=level)
 
 
 def _start_state(seen, zone, start, end, block_mt) -> StartState:

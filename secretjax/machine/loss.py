@@ -31,7 +31,8 @@ STATES = 32  # of the table
 def rows(case: PredictCase, states: int, seed: int, choices=(*infer.PARTS, ALL)) -> Iterator[dict]:
     """Rows by FIELDS: splits of 2 MiB entries, mean over states, at each of STEPS.
 
-    drawn: the part that was drawn, or "all" (lists only before 6.10, see `infer`). low, high: 2.5 and 97.5 percentiles of the states.
+    drawn: the part that was drawn, or "all" (lists only before 6.10, see `infer`). low, high: 2.5
+    and 97.5 percentiles of the states.
     """
     case = shortened(case)
     seen = lab.shown(case.start)

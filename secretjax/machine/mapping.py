@@ -5,24 +5,31 @@ GiB that is all memory gets one entry of 1 GiB, except the first; other memory e
 the first 2 MiB and cut ones entries of 4 KiB (arch/x86/mm/init.c: split_mem_range). Then the
 kernel's own image is protected, which splits entries that hold reserved pages; splits of the
 image's other mapping are counted too (__split_large_page asks for the address, not the mapping), so
-there may be fewer than the count. vmstat counts the splits since boot: where the kernel changed a
-page in use, a module or secret memory, that is neither movable nor slab.
+there may be fewer than the count. vmstat counts the splits since boot: of modules and of secret
+memory, whose pages are UNMOVABLE, so they are taken to lie in pageblocks of that type, and split
+GiBs to be those with many of them. Where secret memory was freed, new one is put there again.
 """
 
 import numpy as np
 from jaxtyping import Int64
 
 from secretjax.machine.seen import Capture, ZoneSeen
-from secretjax.mm.words import GIGABYTE_BLOCKS, PAGEBLOCK_ORDER, PAGEBLOCK_PAGES
+from secretjax.mm.words import GIGABYTE_BLOCKS, PAGEBLOCK_ORDER, PAGEBLOCK_PAGES, Migratetype
 
+# In zones whose types are not drawn: where such pages are.
 CHANGED = ("kernel_other", "unevictable", "compound_other", "pgtable")
 
 
 def draw(
-    rng: np.random.Generator, seen: Capture, zone: ZoneSeen, start: int
+    rng: np.random.Generator,
+    seen: Capture,
+    zone: ZoneSeen,
+    start: int,
+    block_mt: Int64[np.ndarray, " pageblocks"],
 ) -> Int64[np.ndarray, " regions"]:
     """Level of each 2 MiB region from pfn 0 to the zone's end, with its first page at `start`.
 
+    block_mt: type of each of the zone's pageblocks.
     1: entries of 4 KiB, 2: one of 2 MiB, 3: part of one of 1 GiB. Exact where debugfs showed it.
     Regions before the zone count as whole.
     """
@@ -30,17 +37,20 @@ def draw(
     if zone.dm_level is not None:
         own = np.where(zone.dm_level == 0, 2, zone.dm_level).astype(np.int64)
         return np.concatenate([np.full(before, 2), own])
-    own = drawn_level(rng, seen, zone)
+    own = drawn_level(rng, seen, zone, block_mt == Migratetype.UNMOVABLE)
     return np.concatenate([np.full(before, 2), own])
 
 
-def drawn_level(rng: np.random.Generator, seen: Capture, zone: ZoneSeen) -> np.ndarray:
+def drawn_level(rng, seen: Capture, zone: ZoneSeen, unmovable: np.ndarray) -> np.ndarray:
     """Levels of the zone's own regions, out of a draw for the whole machine."""
     shown = [z for z in seen.zones if z.page_class is not None]
     parts = [_regions(k, z) for k, z in enumerate(shown)]
     memory, cut, image, odd, gib = (np.concatenate(column) for column in zip(*parts, strict=True))
+    at = sum(z.regions for z in shown[: next(k for k, z in enumerate(shown) if z is zone)])
+    own = slice(at, at + zone.regions)
+    odd[own] = unmovable
     level = np.where(memory, 2, 0)
-    level[giants(rng, memory, cut, gib, seen.direct_map["1G"])] = 3
+    level[giants(rng, memory & ~cut, odd, gib, seen.direct_map["1G"])] = 3
     small = round(seen.direct_map["4k"] / PAGEBLOCK_PAGES)
     forced = np.flatnonzero(memory & cut & (level == 2))
     level[forced[:small]] = 1
@@ -50,8 +60,7 @@ def drawn_level(rng: np.random.Generator, seen: Capture, zone: ZoneSeen) -> np.n
         rest = rng.permutation(np.flatnonzero(memory & (level == 2)))
         level[rest[np.argsort(~likely[rest], kind="stable")][:count]] = 1
     level[level == 0] = 2
-    at = sum(z.regions for z in shown[: next(k for k, z in enumerate(shown) if z is zone)])
-    return level[at : at + zone.regions]
+    return level[own]
 
 
 def _regions(place: int, zone: ZoneSeen) -> tuple[np.ndarray, ...]:
@@ -73,9 +82,13 @@ def _regions(place: int, zone: ZoneSeen) -> tuple[np.ndarray, ...]:
     return per > 0, cut, image > 0, changed > 0, gib
 
 
-def giants(rng, memory, cut, gib, count: int) -> np.ndarray:
-    """Which regions lie in an entry of 1 GiB: `count` GiBs that are all memory."""
+def giants(rng, memory, odd, gib, count: int) -> np.ndarray:
+    """Which regions lie in an entry of 1 GiB: `count` GiBs that are all memory.
+
+    The others have been split; a GiB with more odd regions is the likelier to have been.
+    """
     _, inverse = np.unique(gib, return_inverse=True)
-    whole = np.bincount(inverse, weights=memory & ~cut) == GIGABYTE_BLOCKS
-    chosen = rng.permutation(np.flatnonzero(whole))[:count]
-    return np.isin(inverse, chosen)
+    whole = np.flatnonzero(np.bincount(inverse, weights=memory) == GIGABYTE_BLOCKS)
+    held = np.bincount(inverse, weights=odd)[whole]
+    first = rng.exponential(size=len(whole)) / (held + 1 / GIGABYTE_BLOCKS)
+    return np.isin(inverse, whole[np.argsort(-first, kind="stable")][:count])
