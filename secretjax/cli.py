@@ -116,6 +116,8 @@ def predict(
 ) -> None:
     """Predict what a case's demands will do.
 
+    A capture of a machine holds no demands: then secret memory grows to at most 64 MiB.
+
     Example: secretjax predict b_512_s1.npz --states 64 --seed 1 --out predicted.json
     """
     from secretjax import predict as prediction
@@ -129,6 +131,13 @@ def capture(
     relative: Annotated[
         bool, typer.Option("--relative", help="Do not say where in memory zones lie.")
     ] = False,
+    figure: Annotated[
+        Path | None,
+        typer.Option(metavar="NAME", help="Predict too: draw NAME.svg and NAME.png."),
+    ] = None,
+    zone: Annotated[
+        str | None, typer.Option(metavar="ZONE", help="Predict this zone, not the largest.")
+    ] = None,
     root: Annotated[Path, typer.Option(metavar="DIR", help="Where proc and sys are.")] = Path("/"),
 ) -> None:
     """Capture this machine's memory.
@@ -136,7 +145,7 @@ def capture(
     Reads /proc of a stock kernel, as root to see what pages are used for; changes nothing. The
     file holds no contents of pages and no names of processes, and only its owner may read it.
 
-    Example: secretjax capture --out machine.npz --relative
+    Example: secretjax capture --out machine.npz --relative --figure machine
     """
     from secretjax.machine import capture as machine
     from secretjax.machine import seen, summary
@@ -145,6 +154,11 @@ def capture(
     seen.write(out, found)
     for line in summary.lines(found):
         print(line)
+    if figure is not None:
+        from secretjax.show import yours
+
+        for line in yours.figure_of(found, zone, out.name, figure):
+            print(line)
 
 
 @app.command()

@@ -184,6 +184,14 @@ def predict(
 
 def predict_file(case: Path, out: Path, proposal: str | None, states: int, seed: int) -> None:
     """`secretjax predict`."""
+    from secretjax.machine import forecast, seen
+
+    if seen.is_capture(case):
+        found = forecast.forecast(
+            seen.read(case), states=states, seed=seed, names=[proposal or "per_page"]
+        )
+        cases.write_predict(out, found.steps())
+        return
     read = cases.read(case)
     if not isinstance(read, PredictCase):
         raise UserError(f"{case}: it holds no operations to predict; give a *.predict.npz case")

@@ -1,7 +1,7 @@
 """What each proposal would do on a captured machine: the same demand from the same drawn states."""
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -16,9 +16,10 @@ from secretjax.mm.load import zone_pages
 from secretjax.predict import CaseDemand
 
 MIB_PAGES = 256
-# Secret memory so far at each step: as the probe takes by default and twice that, or less where
-# that is more than these shares of the zone.
-STEPS = ((64, 5), (128, 10))  # MiB, %
+# Secret memory so far at each step: what the probe takes by default and a quarter of it, or less
+# where that is more than these shares of the zone.
+STEPS = ((16, 2), (64, 5))  # MiB, %
+FEW, SMALL = 8, 1 << 20  # states, and pages of a zone up to which there are as many
 HUGE_PAGES = 8  # that others ask for after each step
 METRICS = ("dm_2m_split", "dm_1g_split", "granted", "free_2m", "unmovable_pageblocks", "huge_ok")
 
@@ -37,6 +38,14 @@ class Forecast:
     values: dict[str, dict[str, np.ndarray]]
     states: int
     seed: int
+
+    def steps(self) -> list[dict]:
+        """As the answer to a predict case, of the only proposal."""
+        (values,) = self.values.values()
+        return [
+            {"step": step, "metrics": {name: found[:, k] for name, found in values.items()}}
+            for k, step in enumerate(self.pages)
+        ]
 
 
 def steps(zone: ZoneSeen, sizes: Iterable[tuple[int, int]] = STEPS) -> dict[str, int]:
@@ -72,7 +81,7 @@ def forecast(
     seen: Capture,
     zone: ZoneSeen | None = None,
     *,
-    states: int = 8,
+    states: int | None = None,
     seed: int = 1,
     names: Iterable[str] | None = None,
     pages: dict[str, int] | None = None,
@@ -80,11 +89,13 @@ def forecast(
 ) -> Forecast:
     """Every proposal, or those with these names, on the largest zone, or on `zone`.
 
-    pages: as `Forecast.pages`, instead of `steps`. progress: called with each proposal's name.
+    states: by default FEW, or fewer of a large zone. pages: as `Forecast.pages`, instead of
+    `steps`. progress: called with each proposal's name.
     Raises `UserError` when no state can be drawn.
     """
     zone = zone or seen.largest()
     pages = pages or steps(zone)
+    states = states or (FEW if zone.fields["managed"] <= SMALL else FEW // 2)
     starts = start_states(seen, zone, states, seed)
     asked = demand(pages, starts[0])
     found = {}
@@ -123,8 +134,3 @@ def zone_named(seen: Capture, name: str | None) -> ZoneSeen:
             f"{len(chosen)} zones are called '{name}'; this capture has {', '.join(titles)}"
         )
     return chosen[0]
-
-
-def shared_seed(found: Forecast, seed: int) -> Forecast:
-    """The same with another seed named (for reports)."""
-    return replace(found, seed=seed)
