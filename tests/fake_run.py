@@ -105,7 +105,7 @@ def values(arm: Arm, steps: tuple[str, ...], states: int, seed: int) -> dict[str
     return {name: np.asarray(array, np.int64) for name, array in found.items()}
 
 
-def forecast(seen, **options) -> Forecast:
+def forecast(seen, zone=None, **options) -> Forecast:
     """What `machine.forecast` would say of a captured machine."""
     rng = np.random.default_rng(9)
     found = {

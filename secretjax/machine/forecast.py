@@ -72,7 +72,8 @@ def start_states(seen: Capture, zone: ZoneSeen, states: int, seed: int) -> list[
     if zone_pages(end) > MAX_PAGES:
         raise UserError(
             f"{zone.title} spans {(zone.fields['end_pfn'] - zone.fields['start_pfn']) >> 18} GiB, "
-            f"at most {(MAX_PAGES >> 18) - 1} can be modelled; name a smaller zone with --zone"
+            f"at most {(MAX_PAGES >> 18) - 1} can be modelled: the capture is whole, but nothing "
+            "can be predicted from it yet; look at another zone (capture --figure --zone)"
         )
     return [infer.start_state(seen, zone, seed, k) for k in range(states)]
 

@@ -100,13 +100,20 @@ class Yours:
 
     def answer(self) -> Markdown:
         """The outcome of every proposal in a sentence each."""
-        head, *rows = answers(self.forecast)
+        try:
+            head, *rows = answers(self.forecast)
+        except UserError as error:
+            return _not_modelled(error)
         return Markdown("\n".join([head, "", *(f"- {row}" for row in rows)]))
 
     def figure(self, name: str) -> Image | Markdown:
         """Draws the forecast, saves it in the run folder as SVG and PNG, and shows it."""
+        try:
+            found = self.forecast
+        except UserError as error:
+            return _not_modelled(error)
         with style.steady():
-            drawn = draw(self.forecast, f"{self.name}. Run {self.run.run_id}")
+            drawn = draw(found, f"{self.name}. Run {self.run.run_id}")
         style.save(drawn, self.run.figures_dir, name)
         plt.close(drawn)
         png = self.run.figures_dir / f"{name}.png"
@@ -148,6 +155,11 @@ class Yours:
                 f"{file}: is no result of `secretjax probe --out`; remove it or probe again"
             ) from error
         return Markdown("\n".join(f"- {line}" for line in told))
+
+
+def _not_modelled(error: UserError) -> Markdown:
+    """A capture without root, or of a zone that is too large, is shown as far as it goes."""
+    return Markdown(f"*No prediction: {error}.*")
 
 
 def answers(found: Forecast) -> list[str]:

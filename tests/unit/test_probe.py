@@ -2,6 +2,7 @@
 
 import errno
 import json
+import os
 import sys
 from dataclasses import replace
 from pathlib import Path
@@ -220,3 +221,15 @@ def test_a_probe_before_makes_the_model_expect_fewer_splits():
     assert (drawn[0][own] == 1).sum() <= 3
     assert (drawn[1][own] == 1).sum() >= split - 3
     assert capture.base(1) == 0
+
+
+def test_a_real_probe_is_foreseen():
+    if os.environ.get("SECRETJAX_PROBE") != "1":
+        pytest.skip("what it splits stays split; on a machine of yours set SECRETJAX_PROBE=1")
+    try:
+        found, before = probe.run(64, True)
+    except UserError as error:
+        pytest.skip(f"no probe here: {error}")
+    told = probe.compare(found, before, 8, 1)
+    assert found.splits_2m >= 0
+    assert found.split_before or all("inside" in line for line in told if "predicted" in line)

@@ -83,6 +83,16 @@ def test_the_figure_holds_a_dot_a_state_and_the_mean(made):
     style.plt.close(drawn)
 
 
+def test_what_cannot_be_predicted_is_said_in_the_notebook(made, monkeypatch):
+    def refuse(*_, **__):
+        raise UserError("the zone spans 63 GiB")
+
+    monkeypatch.setattr(forecast, "forecast", refuse)
+    mine = yours.open(*made)
+    assert "No prediction: the zone spans 63 GiB" in mine.answer().data
+    assert "63 GiB" in mine.figure("your_machine").data
+
+
 def test_the_probe_is_shown_when_there_is_one(made):
     assert "No probe was given" in yours.open(*made).probe().data
     folder = made[0].parent / "machines"
