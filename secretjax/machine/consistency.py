@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from secretjax.cases import CLASSES
 from secretjax.machine import pages
 from secretjax.machine.capture import ENTRY_KB
 from secretjax.machine.proc import MOST_COUNTED
@@ -72,9 +73,8 @@ def by_type(zone: ZoneSeen, bound: int) -> Finding:
 
 def of_pages(zone: ZoneSeen, bound: int) -> list[Finding]:
     """The page map against the totals."""
-    free = zone.in_class("free_buddy")
-    _, order = pages.free_blocks(free, zone.fields["start_pfn"])
-    rebuilt = np.bincount(order, minlength=NR_PAGE_ORDERS)
+    assert zone.page_class is not None
+    rebuilt = pages.free_counts(zone.page_class, zone.fields["start_pfn"])
     size = 1 << np.arange(NR_PAGE_ORDERS)
     near = min((zone.buddy_free, zone.buddy_after), key=lambda b: np.abs(rebuilt - b).sum())
     apart = int((np.abs(rebuilt - near) * size).sum())
@@ -89,7 +89,8 @@ def of_pages(zone: ZoneSeen, bound: int) -> list[Finding]:
     if zone.type_blocks is not None:
         blocks = int(zone.type_blocks.sum())
         most = -(-zone.fields["end_pfn"] // PAGEBLOCK_PAGES) - zone.first_region
-        used = int((~zone.in_class("nopage")).sum()) / PAGEBLOCK_PAGES
+        holes = int((zone.page_class == CLASSES.index("nopage")).sum())
+        used = (len(zone.page_class) - holes) / PAGEBLOCK_PAGES
         found.append(
             Finding(
                 zone.fields["managed"] // PAGEBLOCK_PAGES <= blocks <= most,

@@ -19,6 +19,7 @@ from secretjax.errors import UserError
 from secretjax.mm.words import MAX_PAGE_ORDER
 
 CHUNK = 1 << 17  # pages read at once: 1 MiB of flags
+PIECE = 1 << 22  # pages looked at once: whole blocks of the largest order
 # include/uapi/linux/kernel-page-flags.h, include/linux/kernel-page-flags.h
 BITS = {
     "LRU": 5, "SLAB": 7, "BUDDY": 10, "MMAP": 11, "ANON": 12, "COMPOUND_HEAD": 15,
@@ -112,3 +113,16 @@ def free_blocks(
     pfn, order = np.concatenate(pfns), np.concatenate(orders)
     by_address = np.argsort(pfn, kind="stable")
     return pfn[by_address].astype(np.int64), order[by_address].astype(np.int64)
+
+
+def free_counts(page_class: UInt8[np.ndarray, " pages"], start: int) -> Int64[np.ndarray, " 11"]:
+    """Free blocks of each order, as `free_blocks` would find them, in bounded memory."""
+    found, free = np.zeros(MAX_PAGE_ORDER + 1, np.int64), CLASSES.index("free_buddy")
+    at = 0
+    while at < len(page_class):
+        # pieces end where no block can go on
+        size = PIECE - (start + at) % PIECE
+        _, order = free_blocks(page_class[at : at + size] == free, start + at)
+        found += np.bincount(order, minlength=MAX_PAGE_ORDER + 1)
+        at += size
+    return found

@@ -51,9 +51,9 @@ def direct_map(seen: Capture) -> str:
         for level, name in (("1G", "1 GiB"), ("2M", "2 MiB"), ("4k", "4 KiB"))
     )
     splits = [seen.counters.get(f"direct_map_level{n}_splits", 0) for n in (3, 2)]
-    again = "; secret memory will be put there again first" if any(splits) else ""
+    again = "; new secret memory may use them again" if any(splits) else ""
     return (
-        f"direct map: mapped {shares}; since boot {splits[0]} entries of 1 GiB and {splits[1]} of "
+        f"direct map: {shares}; since boot {splits[0]} entries of 1 GiB and {splits[1]} of "
         f"2 MiB were split{again}"
     )
 

@@ -118,6 +118,19 @@ def test_free_blocks_are_the_largest_aligned_ones():
     assert found == [(8, 3), (16, 2), (1024, 10), (2048, 9)]
 
 
+def test_blocks_are_counted_in_pieces_as_in_one(monkeypatch):
+    monkeypatch.setattr(pages, "PIECE", 2048)
+    rng = np.random.default_rng(1)
+    used = np.repeat(rng.random(400) < 0.2, 64) & (rng.random(25600) < 0.3)
+    used[9000:16000] = False
+    classes = np.where(used, CLASSES.index("slab"), CLASSES.index("free_buddy")).astype(np.uint8)
+    for start in (0, 1, 700, 4096):
+        _, order = pages.free_blocks(~used, start)
+        counted = pages.free_counts(classes, start)
+        assert counted.tolist() == np.bincount(order, minlength=11).tolist()
+        assert counted[10] > 0 and counted[0] > 0
+
+
 def test_memory_is_read_in_pieces_of_bounded_size(tmp_path):
     """16 GiB of made-up flags: a byte a page stays, and a hundred GiB would take under a minute."""
     count = 1 << 22
