@@ -33,7 +33,7 @@ class ZoneInfo:
 def text(root: Path, name: str) -> str:
     """The file's text. Raises `UserError` that names the file and the system's reason."""
     try:
-        return (root / name).read_text(encoding="ascii", errors="replace")
+        return (root / name).read_text(encoding="utf-8", errors="replace")
     except OSError as error:
         raise UserError(
             f"{root / name}: cannot be read ({error.strerror or error}); captures are made on "
