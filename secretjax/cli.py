@@ -116,11 +116,78 @@ def predict(
 ) -> None:
     """Predict what a case's demands will do.
 
+    A capture of a machine holds no demands: then secret memory grows to at most 64 MiB.
+
     Example: secretjax predict b_512_s1.npz --states 64 --seed 1 --out predicted.json
     """
     from secretjax import predict as prediction
 
     prediction.predict_file(case, out, proposal, states, seed)
+
+
+@app.command()
+def capture(
+    out: Annotated[Path, typer.Option("--out", "-o", metavar="FILE.npz", help="The capture.")],
+    relative: Annotated[
+        bool, typer.Option("--relative", help="Do not say where in memory zones lie.")
+    ] = False,
+    figure: Annotated[
+        Path | None,
+        typer.Option(metavar="NAME", help="Predict too: draw NAME.svg and NAME.png."),
+    ] = None,
+    zone: Annotated[
+        str | None, typer.Option(metavar="ZONE", help="Predict this zone, not the largest.")
+    ] = None,
+    root: Annotated[Path, typer.Option(metavar="DIR", help="Where proc and sys are.")] = Path("/"),
+) -> None:
+    """Capture this machine's memory.
+
+    Reads /proc of a stock kernel, as root to see what pages are used for; changes nothing. The
+    file holds no contents of pages and no names of processes, and only its owner may read it.
+
+    Example: secretjax capture --out machine.npz --relative --figure machine
+    """
+    from secretjax.machine import capture as machine
+    from secretjax.machine import seen, summary
+
+    found = machine.capture(root, relative)
+    seen.write(out, found)
+    for line in summary.lines(found):
+        print(line)
+    if figure is not None:
+        from secretjax.show import yours
+
+        for line in yours.figure_of(found, zone, out.name, figure):
+            print(line)
+
+
+@app.command()
+def probe(
+    yes: Annotated[bool, typer.Option("--yes", help="Splits may stay until reboot.")] = False,
+    mib: Annotated[int, typer.Option(help="Secret memory to map, in MiB.")] = 64,
+    out: Annotated[
+        Path | None, typer.Option("--out", "-o", metavar="OUT.json", help="The result.")
+    ] = None,
+    states: Annotated[int, typer.Option(min=1, help="States drawn from the capture.")] = 8,
+    seed: Annotated[int, typer.Option(min=0, help="State i uses (seed, i).")] = 1,
+) -> None:
+    """Map real secret memory and compare.
+
+    Entries of the direct map that this splits stay split until the machine is started again.
+    Refuses where memfd_secret is off or memory is short.
+
+    Example: secretjax probe --mib 64 --yes --out probe.json
+    """
+    from secretjax.machine import probe as real
+
+    if yes:
+        print(real.WARNING.format(mib=mib), file=sys.stderr)
+    found, before = real.run(mib, yes)
+    told = real.compare(found, before, states, seed)
+    for line in told:
+        print(line)
+    if out is not None:
+        real.write(out, found, told)
 
 
 @app.command("list")

@@ -6,6 +6,7 @@ case leaves open (churn, pinned pages). Not modelled: the objects of the lab's c
 (pages of the same kinds come and go instead).
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -158,11 +159,18 @@ def repeated(steps, states: int) -> list[dict]:
     ]
 
 
-def predict(case: PredictCase, proposal: str | None, states: int, seed: int) -> list[dict]:
+def predict(
+    case: PredictCase,
+    proposal: str | None,
+    states: int,
+    seed: int,
+    starts: Sequence[StartState] = (),
+) -> list[dict]:
     """Answers to a case: [{"step", "metrics": {name: int64 [states]}}].
 
     The proposal defaults to what the captured kernel ran. Where a case leaves nothing open, one
-    state is simulated and stands for all, since they could not differ.
+    state is simulated and stands for all, since they could not differ. starts: instead of the
+    case's own start state, in turn (`machine.infer` draws them).
     """
     if not any(op["op"] in ("secret_grow", "cma_take", "grow_nr_hugepages") for op in case.ops):
         return repeated(hugetlb.run(case.ops, case.start, states, seed), states)
@@ -170,12 +178,20 @@ def predict(case: PredictCase, proposal: str | None, states: int, seed: int) -> 
     own = proposal in (None, name)
     chosen = proposals.make(name, **options) if own else proposals.make(proposal)
     demand, rule = CaseDemand(case.ops, case.start), admission.make("none")
-    out = engine.simulate([case.start], demand, chosen, rule, states=states, seed=seed)
+    out = engine.simulate(starts or [case.start], demand, chosen, rule, states=states, seed=seed)
     return repeated([(s["step"], s["metrics"]) for s in answers(case, out)], states)
 
 
 def predict_file(case: Path, out: Path, proposal: str | None, states: int, seed: int) -> None:
     """`secretjax predict`."""
+    from secretjax.machine import forecast, seen
+
+    if seen.is_capture(case):
+        found = forecast.forecast(
+            seen.read(case), states=states, seed=seed, names=[proposal or "per_page"]
+        )
+        cases.write_predict(out, found.steps())
+        return
     read = cases.read(case)
     if not isinstance(read, PredictCase):
         raise UserError(f"{case}: it holds no operations to predict; give a *.predict.npz case")

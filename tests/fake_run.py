@@ -10,7 +10,8 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 
-from secretjax import metrics
+from secretjax import metrics, proposals
+from secretjax.machine.forecast import METRICS, Forecast
 from secretjax.study import headline, kernel, params, runs, tables
 from secretjax.study.costs import load
 from secretjax.study.params import Arm, Params
@@ -102,6 +103,19 @@ def values(arm: Arm, steps: tuple[str, ...], states: int, seed: int) -> dict[str
         "allocated": granted,
     }  # fmt: skip
     return {name: np.asarray(array, np.int64) for name, array in found.items()}
+
+
+def forecast(seen, zone=None, **options) -> Forecast:
+    """What `machine.forecast` would say of a captured machine."""
+    rng = np.random.default_rng(9)
+    found = {
+        name: {m: rng.integers(0, 1 + 50 * bool(slot), (4, 2)) for m in METRICS}
+        for name, slot in ((n, p.slot) for n, p in proposals.table().items())
+    }
+    pages = {"16 MiB": 4096, "64 MiB": 16384}
+    for values in found.values():
+        values["granted"] = np.tile(list(pages.values()), (4, 1))
+    return Forecast(seen.largest().title, pages, found, 4, 3)
 
 
 def demand_steps(kind: str) -> tuple[str, ...]:

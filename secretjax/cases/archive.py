@@ -41,9 +41,13 @@ def _damage(where: str) -> Iterator[None]:
 
 
 class Archive:
-    """An open npz file. Every method raises UserError; the caller adds the path."""
+    """An open npz file. Every method raises UserError; the caller adds the path.
 
-    def __init__(self, path: str | Path):
+    remedy: what to do about a file that is not as it should be.
+    """
+
+    def __init__(self, path: str | Path, remedy: str = REMAKE):
+        self._remedy = remedy
         try:
             size = Path(path).stat().st_size
             if not Path(path).is_file():
@@ -99,13 +103,13 @@ class Archive:
 
     def _array(self, name: str, kinds: str, axes: tuple[int | None, ...], most: int) -> np.ndarray:
         if name not in self._members:
-            raise UserError(f"array '{name}' is missing; {REMAKE}")
+            raise UserError(f"array '{name}' is missing; {self._remedy}")
         info = self._members[name]
         with _damage(f"array '{name}'"):
             with self._zip.open(info) as stream:
                 shape, fortran, dtype = _header(stream)
                 begin = stream.tell()
-            _expect(name, dtype, shape, kinds, axes, most)
+            _expect(name, dtype, shape, kinds, axes, most, self._remedy)
             count = int(np.prod(shape, dtype=np.int64))
             if info.file_size != begin + count * dtype.itemsize:
                 raise ValueError(f"{info.file_size} bytes do not hold {shape} of {dtype}")
@@ -143,7 +147,7 @@ class Archive:
             return json.loads(text, object_pairs_hook=_once, parse_constant=_no_constant)
         except (ValueError, RecursionError) as error:
             raise UserError(
-                f"'{name}' is not the JSON that it should be ({str(error)[:200]}); {REMAKE}"
+                f"'{name}' is not the JSON that it should be ({str(error)[:200]}); {self._remedy}"
             ) from error
 
 
@@ -156,11 +160,11 @@ def _header(stream) -> tuple[tuple[int, ...], bool, np.dtype]:
     raise ValueError(f"npy version {version}")
 
 
-def _expect(name, dtype, shape, kinds, axes, most) -> None:
+def _expect(name, dtype, shape, kinds, axes, most, remedy) -> None:
     """Raises UserError unless an array of this type and shape is what `name` should be."""
     words = {"iu": "integers", "U": "text"}[kinds]
     if dtype.kind not in kinds:
-        raise UserError(f"array '{name}' holds {dtype}, it should hold {words}; {REMAKE}")
+        raise UserError(f"array '{name}' holds {dtype}, it should hold {words}; {remedy}")
     fits = len(shape) == len(axes) and all(
         n == axis if axis is not None else 0 <= n <= most
         for n, axis in zip(shape, axes, strict=True)
@@ -168,12 +172,12 @@ def _expect(name, dtype, shape, kinds, axes, most) -> None:
     if not fits:
         want = tuple(f"0 to {most}" if axis is None else axis for axis in axes)
         allowed = ", ".join(map(str, want))
-        raise UserError(f"array '{name}' has shape {shape}, allowed is ({allowed}); {REMAKE}")
+        raise UserError(f"array '{name}' has shape {shape}, allowed is ({allowed}); {remedy}")
     characters = MOST_CHARACTERS if not axes else 64
     if kinds == "U" and dtype.itemsize > 4 * characters:
         raise UserError(
             f"array '{name}' holds texts of {dtype.itemsize // 4} characters, at most {characters} "
-            f"are read; {REMAKE}"
+            f"are read; {remedy}"
         )
 
 
@@ -188,12 +192,12 @@ def _no_constant(name: str) -> None:
     raise ValueError(f"{name} is no JSON number")
 
 
-def in_range(name: str, values: np.ndarray, low: int, high: int) -> None:
+def in_range(name: str, values: np.ndarray, low: int, high: int, remedy: str = REMAKE) -> None:
     """Raises UserError that names the first value outside low..high."""
     wrong = np.flatnonzero((values < low) | (values > high))
     if len(wrong):
         at = int(wrong[0])
-        raise UserError(f"{name}[{at}] is {values[at]}, allowed are {low} to {high}; {REMAKE}")
+        raise UserError(f"{name}[{at}] is {values[at]}, allowed are {low} to {high}; {remedy}")
 
 
 def overlap(first: np.ndarray, size: np.ndarray) -> int | None:

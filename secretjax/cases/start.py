@@ -106,7 +106,7 @@ def read_start(archive: Archive, name: str) -> StartState:
         page_class=archive.bytes("page_class", end),
         page_classes=archive.strings("page_classes", 255),
         **{f"dm_{k}": archive.integers(f"dm_{k}", regions) for k in ("pfn", "level", "nonpresent")},
-        settings=_settings(archive.json("settings"), zone),
+        settings=checked_settings(archive.json("settings"), zone),
     )
     _check_classes(state)
     _check_lists(state)
@@ -220,7 +220,9 @@ def _is_sysctl(value: object) -> bool:
     )
 
 
-def _settings(found: object, zone: dict[str, int]) -> dict:
+def checked_settings(found: object, zone: dict[str, int], remedy: str = REMAKE) -> dict:
+    """The settings of a case. Raises `UserError` that names the first one that cannot be."""
+
     def is_area(value: object) -> bool:
         if value is None:
             return True
@@ -245,15 +247,15 @@ def _settings(found: object, zone: dict[str, int]) -> dict:
         "total_pages": _whole(1, zone["end_pfn"]),
     }
     if not isinstance(found, dict):
-        raise UserError(f"settings is no JSON object; {REMAKE}")
+        raise UserError(f"settings is no JSON object; {remedy}")
     for key in found:
         if key not in known:
             raise UserError(f"settings holds '{key[:60]}'; {suggestion(key, known)}")
     for key, (allowed, words) in known.items():
         if key not in found:
-            raise UserError(f"settings lacks '{key}' ({words}); {REMAKE}")
+            raise UserError(f"settings lacks '{key}' ({words}); {remedy}")
         if not allowed(found[key]):
             raise UserError(
-                f"settings: '{key}' is {str(found[key])[:60]!r}, allowed is {words}; {REMAKE}"
+                f"settings: '{key}' is {str(found[key])[:60]!r}, allowed is {words}; {remedy}"
             )
     return found

@@ -25,7 +25,7 @@ WIDGET = "application/vnd.jupyter.widget-view+json"
 def keys(study: Params, folder: Path) -> dict[str, str]:
     """{notebook: hash of all that its executed copy depends on}."""
     data = [folder / name for name in ("samples.parquet", "numbers.json", *runs.KERNEL_FILES)]
-    there = [file for file in data if file.is_file()]
+    there = [*(file for file in data if file.is_file()), *study.machine_files()]
     files = study.notebook_files()
     return {name: identity.notebook_key(study, file, there) for name, file in files.items()}
 

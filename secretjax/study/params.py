@@ -101,6 +101,11 @@ class Params(Strict):
         mine = [f for f in found if any(fnmatch(stem(f), p) for p in self.kernel_cases)]
         return sorted(mine, key=lambda f: (-f.stat().st_size, f.name))
 
+    def machine_files(self) -> list[Path]:
+        """Captures and probes of machines in the folder machines/, the newest last."""
+        found = [f for f in self._find("machines").glob("[!.]*") if f.suffix in (".npz", ".json")]
+        return sorted(found, key=lambda f: (f.stat().st_mtime_ns, f.name))
+
     def costs_file(self) -> Path:
         """The cost table."""
         return self._find(self.costs)

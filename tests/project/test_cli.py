@@ -15,7 +15,7 @@ import secretjax
 from secretjax import cli
 from secretjax.errors import UserError
 
-COMMANDS = ("run", "replay", "predict", "list", "lab", "publish", "bench")
+COMMANDS = ("run", "replay", "predict", "capture", "probe", "list", "lab", "publish", "bench")
 
 
 def call(*arguments: str, **options: object) -> subprocess.CompletedProcess[str]:

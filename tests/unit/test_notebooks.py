@@ -12,6 +12,7 @@ import pytest
 
 from secretjax import proposals
 from secretjax.errors import UserError
+from secretjax.machine import forecast
 from secretjax.show import notebook, sentences
 from secretjax.study import executed
 from secretjax.study.statistics import Difference, Estimate
@@ -126,6 +127,7 @@ def test_the_pair_says_the_same(file):
 def test_it_shows_a_proposal_that_nobody_made(file, tmp_path, monkeypatch):
     known = {**proposals.table(), "eighth": fake_run.Eighth}
     monkeypatch.setattr(proposals, "table", lambda: known)
+    monkeypatch.setattr(forecast, "forecast", fake_run.forecast)  # notebook 90 simulates
     made = fake_run.make(tmp_path, (*fake_run.REAL, "eighth"), states=6)
     values = shown(file, *made)
     told = "\n".join(v.data for v in values if isinstance(v.data, str))

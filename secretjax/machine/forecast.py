@@ -1,0 +1,137 @@
+"""What each proposal would do on a captured machine: the same demand from the same drawn states."""
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+
+import numpy as np
+
+from secretjax import admission, engine, proposals
+from secretjax.cases import StartState
+from secretjax.errors import UserError
+from secretjax.machine import infer
+from secretjax.machine.capture import base
+from secretjax.machine.seen import Capture, ZoneSeen
+from secretjax.mm.layout import MAX_PAGES
+from secretjax.mm.load import zone_pages
+from secretjax.predict import CaseDemand
+
+MIB_PAGES = 256
+# Secret memory so far at each step: what the probe takes by default and a quarter of it, or less
+# where that is more than these shares of the zone.
+STEPS = ((16, 2), (64, 5))  # MiB, %
+FEW, SMALL = 8, 1 << 20  # states, and pages of a zone up to which there are as many
+HUGE_PAGES = 8  # that others ask for after each step
+METRICS = ("dm_2m_split", "dm_1g_split", "granted", "free_2m", "unmovable_pageblocks", "huge_ok")
+
+
+@dataclass(frozen=True)
+class Forecast:
+    """What was predicted, and from what.
+
+    pages     secret pages asked for so far, by step
+    values    {proposal: {metric: int64 [states, steps]}}; metrics by METRICS, counters since the
+              start; huge_ok of the step's HUGE_PAGES
+    """
+
+    zone: str
+    pages: dict[str, int]
+    values: dict[str, dict[str, np.ndarray]]
+    states: int
+    seed: int
+
+    def steps(self) -> list[dict]:
+        """As the answer to a predict case, of the only proposal."""
+        (values,) = self.values.values()
+        return [
+            {"step": step, "metrics": {name: found[:, k] for name, found in values.items()}}
+            for k, step in enumerate(self.pages)
+        ]
+
+
+def steps(zone: ZoneSeen, sizes: Iterable[tuple[int, int]] = STEPS) -> dict[str, int]:
+    """{name of a step: secret pages so far}."""
+    managed = zone.fields["managed"]
+    wanted = [min(mib * MIB_PAGES, managed * share // 100) for mib, share in sizes]
+    return {f"{round(pages / MIB_PAGES)} MiB": pages for pages in wanted}
+
+
+def demand(pages: dict[str, int], start: StartState) -> CaseDemand:
+    """One file a step, touched in order, then huge pages for others."""
+    ops, so_far = [], 0
+    for step, total in pages.items():
+        grow = {"op": "secret_grow", "pages": total - so_far, "churn_per_64_pages": 0}
+        probe = {"op": "thp_probe", "huge_pages": HUGE_PAGES}
+        ops += [op | {"step": step} for op in (grow, probe)]
+        so_far = total
+    return CaseDemand(tuple(ops), start)
+
+
+def start_states(seen: Capture, zone: ZoneSeen, states: int, seed: int) -> list[StartState]:
+    """Drawn start states. Raises `UserError` for a zone that is too large to be modelled."""
+    end = zone.fields["end_pfn"] - base(zone.fields["start_pfn"])
+    if zone_pages(end) > MAX_PAGES:
+        raise UserError(
+            f"{zone.title} spans {(zone.fields['end_pfn'] - zone.fields['start_pfn']) >> 18} GiB, "
+            f"at most {(MAX_PAGES >> 18) - 1} can be modelled: the capture is whole, but nothing "
+            "can be predicted from it yet; look at another zone (capture --figure --zone)"
+        )
+    return [infer.start_state(seen, zone, seed, k) for k in range(states)]
+
+
+def forecast(
+    seen: Capture,
+    zone: ZoneSeen | None = None,
+    *,
+    states: int | None = None,
+    seed: int = 1,
+    names: Iterable[str] | None = None,
+    pages: dict[str, int] | None = None,
+    progress: Callable[[str], None] | None = None,
+) -> Forecast:
+    """Every proposal, or those with these names, on the largest zone, or on `zone`.
+
+    states: by default FEW, or fewer of a large zone. pages: as `Forecast.pages`, instead of
+    `steps`. progress: called with each proposal's name.
+    Raises `UserError` when no state can be drawn.
+    """
+    zone = zone or seen.largest()
+    pages = pages or steps(zone)
+    states = states or (FEW if zone.fields["managed"] <= SMALL else FEW // 2)
+    starts = start_states(seen, zone, states, seed)
+    asked = demand(pages, starts[0])
+    found = {}
+    for name in names or sorted(proposals.PROPOSALS, key=lambda n: proposals.PROPOSALS[n].slot):
+        if progress:
+            progress(name)
+        out = engine.simulate(
+            starts, asked, proposals.make(name), admission.make("none"), states=states, seed=seed
+        )
+        found[name] = _values(out, pages)
+    return Forecast(zone.title, pages, found, states, seed)
+
+
+def _values(out: engine.Outcome, pages: dict[str, int]) -> dict[str, np.ndarray]:
+    grown = [out.steps.index(f"{step}/secret_grow") for step in pages]
+    probed = [out.steps.index(f"{step}/thp_probe") for step in pages]
+    values = {name: out.values[name][:, grown] for name in METRICS}
+    huge = out.values["huge_ok"]
+    return values | {"huge_ok": huge[:, probed] - huge[:, grown]}
+
+
+def interval(values: np.ndarray) -> tuple[float, float, float]:
+    """Mean, and the 2.5 and 97.5 percentiles over states."""
+    low, high = np.percentile(values, [2.5, 97.5])
+    return float(values.mean()), float(low), float(high)
+
+
+def zone_named(seen: Capture, name: str | None) -> ZoneSeen:
+    """The largest zone, or that called `name` (as Normal, or 1.Normal for node 1)."""
+    if name is None:
+        return seen.largest()
+    titles = {f"{zone.node}.{zone.name}": zone for zone in seen.zones}
+    chosen = [zone for key, zone in titles.items() if name in (key, zone.name)]
+    if len(chosen) != 1:
+        raise UserError(
+            f"{len(chosen)} zones are called '{name}'; this capture has {', '.join(titles)}"
+        )
+    return chosen[0]

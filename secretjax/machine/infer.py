@@ -1,0 +1,245 @@
+"""From what a stock kernel shows to a start state: what it does not show is drawn.
+
+Parts that are drawn, each within the totals that are shown:
+
+types     the type of each pageblock (`types.draw`)
+lists     the list of each free block: that of its pageblock's type; before 6.10 it may be another,
+          then as many as the totals say
+order     the place of each block in its list: any is as likely (in the captured start states that
+          had been aged, neighbours in a list had no order)
+percpu    the pages on the per-CPU lists of one CPU, among the pages without a flag
+mapping   which 2 MiB entries of the direct map are split, unless debugfs says
+
+A state draws from (seed, its number).
+"""
+
+from dataclasses import replace
+
+import numpy as np
+
+from secretjax.cases import CLASSES, ZONE_FIELDS, StartState
+from secretjax.engine import generator
+from secretjax.errors import UserError
+from secretjax.machine import pages, types
+from secretjax.machine.capture import base
+from secretjax.machine.mapping import draw as draw_mapping
+from secretjax.machine.proc import CPU_FIELDS
+from secretjax.machine.seen import Capture, ZoneSeen
+from secretjax.mm.words import (
+    MAX_PAGE_ORDER,
+    NR_PAGE_ORDERS,
+    PAGEBLOCK_ORDER,
+    PAGEBLOCK_PAGES,
+    Migratetype,
+)
+
+PARTS = ("types", "lists", "order", "percpu", "mapping")
+# Pages of these classes, whatever the type of their pageblock, by `types.KINDS`.
+KIND_CLASSES = (
+    ("thp", "unevictable", "anon_lru", "file_lru", "user_nolru"),
+    ("kernel_other", "pgtable", "compound_other"),
+    ("slab",),
+)
+
+
+def start_state(
+    seen: Capture,
+    zone: ZoneSeen,
+    seed: int,
+    state: int = 0,
+    known: StartState | None = None,
+    parts: tuple[str, ...] = PARTS,
+) -> StartState:
+    """A start state that shows what `zone` shows; its pfns are relative (`capture.base`).
+
+    known, parts: parts that are not named are as in this start state, whose pfns must be relative
+    too: to see what the drawing of one part costs.
+    Raises `UserError` when the zone was captured without root.
+    """
+    if zone.page_class is None or zone.type_blocks is None:
+        raise UserError(
+            f"{zone.title}: without /proc/kpageflags and /proc/pagetypeinfo no start state can be "
+            "drawn; capture as root"
+        )
+    rng = generator(seed, state)
+    less = base(zone.fields["start_pfn"])
+    start, end = zone.fields["start_pfn"] - less, zone.fields["end_pfn"] - less
+    pfn, order = pages.free_blocks(zone.in_class("free_buddy"), start)
+    if "types" in parts or known is None:
+        pfn, order = divided(rng, pfn, order, zone)
+        block_mt = draw_types(rng, zone, pfn, order, start, end)
+    else:
+        block_mt = known.block_mt
+    list_mt = block_mt[(pfn >> PAGEBLOCK_ORDER) - (start >> PAGEBLOCK_ORDER)]
+    drawn = _start_state(seen, zone, start, end, block_mt)
+    if "lists" in parts or known is None:
+        list_mt = moved_lists(rng, order, list_mt, zone.type_free, drawn.settings["fallback"])
+    elif "types" not in parts or drawn.settings["fallback"] == "K511":
+        list_mt = as_known(known, pfn)
+    place = rng.permutation(len(pfn))
+    if "order" not in parts and known is not None:
+        place = np.argsort(place_in(known, pfn), kind="stable")
+    by_list = place[np.lexsort((list_mt[place], order[place]))]
+    drawn = replace(
+        drawn, list_pfn=pfn[by_list], list_order=order[by_list], list_mt=list_mt[by_list],
+        list_kind=np.zeros(len(pfn), np.int64),
+    )  # fmt: skip
+    drawn = with_percpu(rng, drawn, zone, known if "percpu" not in parts else None)
+    level = known.dm_level if known is not None and "mapping" not in parts else None
+    if level is None:
+        level = draw_mapping(rng, seen, zone, start, drawn.block_mt)
+    return replace(drawn, dm_level=level)
+
+
+def _start_state(seen, zone, start, end, block_mt) -> StartState:
+    """A start state with everything that is shown, and nothing on its lists yet."""
+    first, regions = start >> PAGEBLOCK_ORDER, -(-end // PAGEBLOCK_PAGES)
+    classes = np.full(end, CLASSES.index("outside_zone"), np.uint8)
+    classes[start:] = zone.page_class
+    blocks = np.arange(first, regions)
+    none = np.zeros(0, np.int64)
+    fields = {key: zone.fields[key] for key in ZONE_FIELDS} | {"start_pfn": start, "end_pfn": end}
+    return StartState(
+        name=zone.name,
+        zone=fields,
+        list_pfn=none, list_order=none, list_mt=none, list_kind=none,
+        block_pfn=np.maximum(blocks * PAGEBLOCK_PAGES, start), block_mt=block_mt,
+        page_class=classes, page_classes=CLASSES,
+        dm_pfn=PAGEBLOCK_PAGES * np.arange(regions), dm_level=np.full(regions, 2),
+        dm_nonpresent=np.zeros(regions, np.int64),
+        settings=seen.settings | {"total_pages": fields["managed"]},
+    )  # fmt: skip
+
+
+def divided(rng, pfn, order, zone: ZoneSeen) -> tuple[np.ndarray, np.ndarray]:
+    """Free blocks, some of order 10 as two of order 9, where the totals say so.
+
+    Blocks of order 9 do not merge if one is of type HIGHATOMIC, CMA or ISOLATE and the other is
+    not (mm/page_alloc.c: __free_one_page), so classes of pages alone can show one block too many.
+    """
+    large = np.flatnonzero(order == MAX_PAGE_ORDER)
+    apart = zone.type_blocks[Migratetype.HIGHATOMIC :].sum()
+    surplus = min(len(large) - int(zone.type_free[:, MAX_PAGE_ORDER].sum()), int(apart))
+    if surplus <= 0:
+        return pfn, order
+    cut = rng.choice(large, surplus, replace=False)
+    order = order.copy()
+    order[cut] = PAGEBLOCK_ORDER
+    pfn = np.concatenate([pfn, pfn[cut] + PAGEBLOCK_PAGES])
+    return pfn, np.concatenate([order, np.full(surplus, PAGEBLOCK_ORDER)])
+
+
+def draw_types(rng, zone: ZoneSeen, pfn, order, start: int, end: int) -> np.ndarray:
+    """The type of each pageblock of the zone. Those that the kernel does not count: MOVABLE."""
+    first = start >> PAGEBLOCK_ORDER
+    blocks = -(-end // PAGEBLOCK_PAGES) - first
+    counts = np.stack([per_block(zone.in_class(*kind), start, blocks) for kind in KIND_CLASSES], 1)
+    free = np.zeros((blocks, NR_PAGE_ORDERS), np.int64)
+    np.add.at(free, ((pfn >> PAGEBLOCK_ORDER) - first, order), 1)
+    there = counted(zone, start, blocks)
+    found = np.full(blocks, int(Migratetype.MOVABLE))
+    found[there] = types.draw(rng, counts[there], free[there], zone.type_blocks, zone.type_free)
+    return found
+
+
+def per_block(chosen: np.ndarray, start: int, blocks: int) -> np.ndarray:
+    """Pages that are chosen, by pageblock."""
+    whole = np.zeros(blocks * PAGEBLOCK_PAGES, bool)
+    before = start % PAGEBLOCK_PAGES
+    whole[before : before + len(chosen)] = chosen
+    return whole.reshape(blocks, PAGEBLOCK_PAGES).sum(1)
+
+
+def counted(zone: ZoneSeen, start: int, blocks: int) -> np.ndarray:
+    """Which pageblocks pagetypeinfo counts: not holes, nor memory that is not set up yet.
+
+    The latter shows as pageblocks without any flag; the last of them are left out until the
+    numbers agree.
+    """
+    there = per_block(~zone.in_class("nopage"), start, blocks) > 0
+    surplus = int(there.sum()) - int(zone.type_blocks.sum())
+    if surplus > 0:
+        blank = np.flatnonzero(
+            there & (per_block(~zone.in_class("kernel_other", "nopage"), start, blocks) == 0)
+        )
+        there[blank[::-1][:surplus]] = False
+    return there
+
+
+def moved_lists(rng, order, list_mt, type_free, fallback: str) -> np.ndarray:
+    """List types; before 6.10 some blocks are moved to other lists until the totals hold.
+
+    A block was put on the list of the type that its pages had when they went to a per-CPU list.
+    """
+    if fallback != "K511":
+        return list_mt
+    list_mt = list_mt.copy()
+    for o in range(PAGEBLOCK_ORDER):
+        here = rng.permutation(np.flatnonzero(order == o))
+        surplus = np.bincount(list_mt[here], minlength=types.TYPES) - type_free[:, o]
+        for kind in np.flatnonzero(surplus > 0):
+            short = np.repeat(np.arange(types.TYPES), np.maximum(-surplus, 0))
+            moves = here[list_mt[here] == kind][: min(surplus[kind], len(short))]
+            list_mt[moves] = short[: len(moves)]
+            surplus += np.bincount(short[: len(moves)], minlength=types.TYPES)
+    return list_mt
+
+
+def with_percpu(rng, drawn: StartState, zone: ZoneSeen, known: StartState | None) -> StartState:
+    """The start state with the per-CPU lists of one CPU, drawn; or those that are known.
+
+    As many pages without a flag as that CPU has. First those in MOVABLE and RECLAIMABLE pageblocks,
+    where the kernel has hardly any of its own. Then runs of them that end at a free block: a refill
+    takes the lower part of a block, the rest stays free (mm/page_alloc.c: expand); long runs are
+    likely to come before short ones. All are of order 0. The other CPUs' pages stay in use.
+    """
+    if known is not None:
+        mine = known.list_kind == 1
+        columns = {k: getattr(known, k)[mine] for k in ("list_pfn", "list_order", "list_mt")}
+        own = {k: v for k, v in known.zone.items() if k.startswith("pcp_")}
+    else:
+        one = zone.cpus[rng.integers(len(zone.cpus))] if len(zone.cpus) else [0] * len(CPU_FIELDS)
+        said = dict(zip(CPU_FIELDS, map(int, one), strict=True))
+        own = {f"pcp_{key}": value for key, value in said.items()}
+        columns = percpu_pages(rng, drawn, zone, max(said["count"], 0))
+        own["pcp_count"] = len(columns["list_pfn"])
+    both = {k: np.concatenate([getattr(drawn, k), v]) for k, v in columns.items()}
+    kind = np.concatenate([drawn.list_kind, np.ones(len(columns["list_pfn"]), np.int64)])
+    classes = drawn.page_class.copy()
+    for pfn, order in zip(columns["list_pfn"], columns["list_order"], strict=True):
+        classes[pfn : pfn + (1 << int(order))] = CLASSES.index("free_pcp")
+    return replace(drawn, list_kind=kind, zone=drawn.zone | own, page_class=classes, **both)
+
+
+def percpu_pages(rng, drawn: StartState, zone: ZoneSeen, count: int) -> dict[str, np.ndarray]:
+    """Columns of so many pages on per-CPU lists, in list order, see `with_percpu`."""
+    classes, own = drawn.page_class, CLASSES.index("kernel_other")
+    blank = np.flatnonzero(classes == own)
+    first = drawn.zone["start_pfn"] >> PAGEBLOCK_ORDER
+    there = counted(zone, drawn.zone["start_pfn"], len(drawn.block_mt))
+    blank = blank[there[(blank >> PAGEBLOCK_ORDER) - first]]
+    kind = drawn.block_mt[(blank >> PAGEBLOCK_ORDER) - first]
+    run = np.cumsum(np.diff(blank, prepend=-2) != 1) - 1  # number of the run of each page
+    length = np.bincount(run, minlength=1)
+    last = blank[np.cumsum(length) - 1] if len(blank) else blank
+    after = classes[np.minimum(last + 1, len(classes) - 1)] == CLASSES.index("free_buddy")
+    late = (rng.exponential(size=len(length)) / np.maximum(length, 1))[run]
+    kernels = np.isin(kind, [Migratetype.UNMOVABLE, Migratetype.HIGHATOMIC])
+    order = np.lexsort((blank, late, ~after[run], kernels))[:count]
+    of = np.where(kind > Migratetype.RECLAIMABLE, int(Migratetype.MOVABLE), kind)[order]
+    return {"list_pfn": blank[order], "list_order": np.zeros(len(order), np.int64), "list_mt": of}
+
+
+def as_known(known: StartState, pfn: np.ndarray) -> np.ndarray:
+    """List types of these free blocks in a known start state."""
+    buddy = known.list_kind == 0
+    by_pfn = np.argsort(known.list_pfn[buddy])
+    at = by_pfn[np.searchsorted(known.list_pfn[buddy][by_pfn], pfn)]
+    return known.list_mt[buddy][at]
+
+
+def place_in(known: StartState, pfn: np.ndarray) -> np.ndarray:
+    """Place of these free blocks among the lists of a known start state."""
+    buddy = known.list_kind == 0
+    by_pfn = np.argsort(known.list_pfn[buddy])
+    return by_pfn[np.searchsorted(known.list_pfn[buddy][by_pfn], pfn)]

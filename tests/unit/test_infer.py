@@ -1,0 +1,200 @@
+"""From what a stock kernel shows back to start states, held against the lab's truth."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import jax
+import numpy as np
+import pytest
+
+from secretjax import cases
+from secretjax.cases import CLASSES
+from secretjax.errors import UserError
+from secretjax.machine import infer, lab, mapping, types
+from secretjax.mm.load import load
+from secretjax.mm.validate import validate
+from secretjax.mm.words import PAGEBLOCK_PAGES
+
+KERNEL = Path(__file__).parents[2] / "params" / "kernel"
+FILES = sorted(f for f in KERNEL.glob("*.npz") if f.name.endswith((".predict.npz", ".replay.npz")))
+AGED = ["a_512_s1", "a_512_s3_frag2_k61", "a_1024_s7", "b_512_s1", "p2a_512_s3_frag2"]
+
+
+def start_of(name: str):
+    read = cases.read(KERNEL / f"{name}.predict.npz")
+    return read.start
+
+
+@pytest.mark.parametrize("file", FILES, ids=lambda f: f.name.removesuffix(".npz"))
+def test_the_free_blocks_of_every_lab_case_are_rebuilt(file):
+    """Exactly, pages on per-CPU lists or not: these have a class of their own in the lab."""
+    start = cases.read(file).start
+    seen = lab.shown(start)
+    assert lab.rebuilt(seen.zones[0]) == lab.blocks(start)
+
+
+def test_a_page_on_a_per_cpu_list_is_not_shown_as_free():
+    start = start_of("b_512_s1")
+    zone = lab.shown(start).zones[0]
+    pages = start.list_pfn[start.list_kind == 1] - start.zone["start_pfn"]
+    assert len(pages) > 1000
+    assert (zone.page_class[pages] == CLASSES.index("kernel_other")).all()
+
+
+@pytest.mark.parametrize("name", AGED)
+def test_what_is_drawn_shows_what_was_seen(name):
+    start = start_of(name)
+    seen = lab.shown(start)
+    drawn = infer.start_state(seen, seen.zones[0], 3)
+    again = lab.shown(drawn)
+    zone, theirs = seen.zones[0], again.zones[0]
+    np.testing.assert_array_equal(theirs.type_blocks, zone.type_blocks)
+    np.testing.assert_array_equal(theirs.buddy_free, zone.buddy_free)
+    off = np.abs(theirs.type_free - zone.type_free).sum()
+    assert off <= zone.buddy_free.sum() // 1000
+    np.testing.assert_array_equal(theirs.page_class, zone.page_class)
+    assert again.direct_map == seen.direct_map
+    assert drawn.zone["pcp_count"] == (start.list_kind == 1).astype(int) @ (1 << start.list_order)
+    assert drawn.settings == start.settings
+
+
+@pytest.mark.parametrize("name", AGED)
+def test_what_is_drawn_is_a_sound_zone(name):
+    seen = lab.shown(start_of(name))
+    zone = load(infer.start_state(seen, seen.zones[0], 3))
+    pages = zone.link.shape[-1] // 2 - 128
+    assert validate(jax.tree.map(np.asarray, zone), pages) == []
+
+
+@pytest.mark.parametrize("name", ["a_512_s1", "a_1024_s7", "b_512_s1"])
+def test_nearly_all_pageblocks_get_their_own_type(name):
+    start = start_of(name)
+    seen = lab.shown(start)
+    drawn = infer.start_state(seen, seen.zones[0], 3)
+    assert (drawn.block_mt != start.block_mt).sum() <= len(start.block_mt) // 50
+
+
+def test_without_the_totals_the_types_would_be_wrong():
+    """Pages alone do not tell the type of a pageblock that is wholly free."""
+    start = start_of("a_1024_s7")
+    seen = lab.shown(start)
+    zone = seen.zones[0]
+    blind = replace(zone, type_free=np.zeros_like(zone.type_free))
+    drawn = infer.start_state(replace(seen, zones=(blind,)), blind, 3)
+    order9 = (drawn.list_order >= 9) & (drawn.list_mt == 0)
+    assert not order9.any() and (start.list_order[start.list_mt == 0] >= 9).any()
+
+
+def same(a, b) -> bool:
+    fields = ("list_pfn", "list_order", "list_mt", "list_kind", "block_mt", "dm_level")
+    return all(np.array_equal(getattr(a, f), getattr(b, f)) for f in fields)
+
+
+def test_a_state_draws_from_the_seed_and_its_number_only():
+    seen = lab.shown(start_of("a_512_s1"))
+    one = [infer.start_state(seen, seen.zones[0], 7, k) for k in (0, 1, 0)]
+    assert same(one[0], one[2]) and not same(one[0], one[1])
+    assert not same(one[0], infer.start_state(seen, seen.zones[0], 8, 0))
+
+
+@pytest.mark.parametrize("part", ["types", "order", "percpu", "mapping"])
+def test_one_part_can_be_drawn_and_the_rest_known(part):
+    start = start_of("a_1024_s7")
+    seen = lab.shown(start)
+    drawn = infer.start_state(seen, seen.zones[0], 1, 0, start, (part,))
+    buddy = [s.list_pfn[s.list_kind == 0] for s in (drawn, start)]
+    percpu = [s.list_pfn[s.list_kind == 1] for s in (drawn, start)]
+    kept = {
+        "types": np.array_equal(drawn.block_mt, start.block_mt),
+        "order": np.array_equal(*buddy),
+        "percpu": np.array_equal(*percpu),
+        "mapping": np.array_equal(drawn.dm_level, start.dm_level),
+    }
+    follows = {"types": {"order"}}.get(part, set())  # other types, other lists
+    assert {name for name, same_ in kept.items() if not same_} == {part} | follows
+
+
+def test_with_no_part_drawn_the_start_state_is_the_known_one():
+    for name in AGED:
+        start = start_of(name)
+        seen = lab.shown(start)
+        drawn = infer.start_state(seen, seen.zones[0], 1, 0, start, ())
+        assert same(drawn, start), name
+        assert drawn.zone == start.zone
+
+
+def test_before_6_10_lists_differ_from_pageblocks_as_the_totals_say():
+    rng = np.random.default_rng(1)
+    order, kinds = np.array([0, 0, 0, 0, 3]), np.array([1, 1, 1, 0, 1])
+    totals = np.zeros((6, 11), np.int64)
+    totals[[1, 0, 2], 0] = 1, 2, 1
+    totals[1, 3] = 1
+    moved = infer.moved_lists(rng, order, kinds, totals, "K511")
+    assert np.bincount(moved[:4], minlength=3).tolist() == [2, 1, 1] and moved[4] == 1
+    np.testing.assert_array_equal(infer.moved_lists(rng, order, kinds, totals, "K612y"), kinds)
+
+
+def test_types_add_up_where_pages_say_nothing():
+    """Only the totals of free blocks tell these pageblocks apart."""
+    rng = np.random.default_rng(2)
+    free = np.zeros((40, 11), np.int64)
+    free[:, 0] = rng.integers(0, 60, 40)
+    truth = np.repeat([0, 1], 20)
+    totals = np.zeros((6, 11), np.int64)
+    totals[:2, 0] = free[:20, 0].sum(), free[20:, 0].sum()
+    blocks = np.bincount(truth, minlength=6)
+    found = types.draw(rng, np.zeros((40, 3), np.int64), free, blocks, totals)
+    assert np.bincount(found, minlength=6).tolist() == blocks.tolist()
+    assert abs(free[found == 0, 0].sum() - totals[0, 0]) <= 1
+
+
+def test_a_free_block_of_order_10_has_one_type():
+    rng = np.random.default_rng(3)
+    free = np.zeros((8, 11), np.int64)
+    free[::2, 10] = 1
+    totals = np.zeros((6, 11), np.int64)
+    totals[[0, 1], 10] = 1, 3
+    found = types.draw(rng, np.zeros((8, 3), np.int64), free, np.array([2, 6, 0, 0, 0, 0]), totals)
+    assert (found[::2] == found[1::2]).all() and (found == 0).sum() == 2
+
+
+def test_splits_since_boot_are_drawn_in_unmovable_pageblocks():
+    start = start_of("a_512_s1")
+    seen = lab.shown(start)
+    seen = replace(
+        seen,
+        direct_map={"4k": 20 * 512, "2M": 236, "1G": 0},
+        counters=seen.counters | {"direct_map_level2_splits": 16},
+    )
+    level = mapping.draw(np.random.default_rng(1), seen, seen.zones[0], 1, start.block_mt)
+    assert (level == 1).sum() == 20 and level[0] == 1
+    split = np.flatnonzero(level == 1)
+    image = start.page_class.reshape(-1, PAGEBLOCK_PAGES) == start.page_classes.index("reserved")
+    assert ((start.block_mt[split] == 0) | image.any(1)[split]).all()
+    assert (start.block_mt[split] == 0).sum() >= 16
+
+
+def test_gibs_with_one_entry_are_whole_gibs():
+    classes = np.full(3 << 18, CLASSES.index("anon_lru"), np.uint8)
+    classes[(2 << 18) + 100] = CLASSES.index("nopage")
+    seen = lab.shown(start_of("b_512_s1"))
+    zone = replace(
+        seen.zones[0],
+        fields=seen.zones[0].fields | {"start_pfn": 1 << 18, "end_pfn": 4 << 18},
+        page_class=classes,
+    )
+    seen = replace(seen, zones=(zone,), direct_map={"4k": 512, "2M": 1023, "1G": 1})
+    types_ = np.ones(3 * 512, np.int64)
+    types_[:100] = 0  # the kernel has been in the first GiB
+    level = mapping.draw(np.random.default_rng(1), seen, zone, 1 << 18, types_)
+    gib = level.reshape(-1, 512)
+    assert len(level) == 4 * 512 and (gib[0] == 2).all() and not (gib[3] == 3).any()
+    assert (gib[2] == 3).all() and not (gib[1] == 3).any()
+    assert (level == 1).sum() == 1 and gib[3][0] == 1  # the one that a hole cuts
+
+
+def test_without_root_no_state_is_drawn():
+    seen = lab.shown(start_of("b_512_s1"))
+    zone = replace(seen.zones[0], page_class=None)
+    with pytest.raises(UserError, match="capture as root"):
+        infer.start_state(seen, zone, 1)
