@@ -47,12 +47,16 @@ class Group:
 class MetaLike(Recipe):
     """File cache, anonymous memory, slab and network buffers; memory is full but for `free`.
 
-    In each epoch a share of memory comes and goes at random, and network buffers swell by half to
-    all of `burst`, drawn for each state and epoch, while the file cache gives way; at the end they
-    are back at their level. Unmovable pages then stay behind where the bursts found room, and the
-    kernel's fallbacks decide in how many pageblocks. `burst` is the one number that was calibrated:
-    7 % of memory unmovable (put in) was to lie in 34 % of the pageblocks (found). Unmovable here is
-    what is on no LRU list, reclaimable slab too. Not modelled: huge pages, swap, direct reclaim.
+    In each epoch a share of memory comes and goes at random. In the first ones network buffers
+    swell besides, by 80 to 100 % of `burst` (drawn for each state and epoch), while the file cache
+    gives way; then they are back at their level for some calm epochs. What stays behind lies where
+    the bursts found room, and the kernel's fallbacks decide in how many pageblocks. `burst` and
+    `calm` are what was calibrated, once and without secret memory: 7 % of memory unmovable (put
+    in) was to lie in 34 % of the pageblocks (found; 64 states of 2^17 pages). Unmovable is here
+    what is on no LRU list, reclaimable slab too.
+
+    Not modelled: huge pages, swap, reclaim, and unless `percpu` kcompactd: with it unmovable
+    memory stays packed.
     """
 
     name = "meta_like"
@@ -61,13 +65,14 @@ class MetaLike(Recipe):
         "Johannes Weiner, linux-mm, 18 April 2023: unmovable memory less than 7 % on average, in "
         "34 % of 2 MiB blocks; networking 73 % of unmovable pages: Contiguitas, ISCA 2023"
     )
-    epochs: int = 12
+    bursts: int = 4  # epochs
+    calm: int = 6  # epochs after them
     unmovable: int = 70  # of 1,000 pages
     anon: int = 400  # of 1,000 pages
     free: int = 80  # of 1,000 pages
     turnover: int = 250  # of 1,000 pages, an epoch
-    burst: int = 300  # % of the network's level, at most
-    percpu: bool = False  # kcompactd beside it leaves unmovable pages packed
+    burst: int = 290  # % of the network's level, at most
+    percpu: bool = False
 
     def plan(self, pages: int, rng: np.random.Generator) -> Plan:
         managed = pages - pages // MEMMAP
@@ -103,9 +108,9 @@ class MetaLike(Recipe):
         unmovable = levels[:-2] * size[:-2]
         share = unmovable / unmovable.sum()
         goes = np.append(SLAB * moved * share / size[:-2], [ANON * moved, FILE * moved]).astype(int)
-        for epoch in range(self.epochs + 1):
+        for epoch in range(1 + self.bursts + self.calm):
             now = levels.copy()
-            swell = rng.uniform(0.5, 1) if 0 < epoch < self.epochs else 0.0
+            swell = rng.uniform(0.8, 1) if 0 < epoch <= self.bursts else 0.0
             now[:-2] += (levels[:-2] * (most - 100) * swell / 100).astype(int)
             now[-1] -= ((now - levels)[:-2] * size[:-2]).sum()
             turns = [

@@ -115,8 +115,8 @@ def _check(recipe: Recipe, zones: Zone, numbers: range, seed: int) -> None:
     if len(bad):
         names = ", ".join(bit.name for bit in Fault if fault[bad[0]] & bit)
         raise UserError(
-            f"recipe '{recipe.name}': {names} in state {numbers[bad[0]]} of seed {seed}: a fault of "
-            "the model, not of the input; please report it with these numbers"
+            f"recipe '{recipe.name}': {names} in state {numbers[bad[0]]} of seed {seed}: a fault "
+            "of the model, not of the input; please report it with these numbers"
         )
 
 

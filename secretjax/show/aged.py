@@ -61,8 +61,8 @@ def meta_answer(study: Study) -> Markdown:
         return NONE
     share, blocks = mine["unmovable"] / 10, mine["unmovable_blocks"] / 10
     return Markdown(
-        f"**Unmovable memory is {share.mean():.1f} % of memory and lies in {blocks.mean():.0f} % of "
-        f"the pageblocks** (mean over {len(mine)} states, from {blocks.min():.0f} to "
+        f"**Unmovable memory is {share.mean():.1f} % of memory and lies in {blocks.mean():.0f} % "
+        f"of the pageblocks** (mean over {len(mine)} states, from {blocks.min():.0f} to "
         f"{blocks.max():.0f} %); Meta's fleet: {META[0]:.0f} % in {META[1]:.0f} %. Packed as "
         f"tightly as it goes it would lie in {share.mean():.0f} %."
     )
@@ -114,7 +114,7 @@ def _line(name: str, mine: pd.DataFrame) -> dict[str, str]:
 
 
 def _span(values: np.ndarray, metric: str) -> str:
-    form = (lambda x: plain(int(round(x)))) if "index" in metric else (lambda x: f"{x:.1f}")
+    form = (lambda x: plain(round(x))) if "index" in metric else (lambda x: f"{x:.1f}")
     low, high = form(values.min()), form(values.max())
     return low if low == high else f"{form(values.mean())} [{low}, {high}]"
 

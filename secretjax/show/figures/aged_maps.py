@@ -34,7 +34,8 @@ def panel(axis, found: dict[str, np.ndarray], title: str) -> None:
     grid[: len(kind)] = kind
     grid = grid.reshape(-1, WIDE)
     colours = ListedColormap([colour for _, colour in KINDS])
-    axis.pcolormesh(grid, cmap=colours, vmin=-0.5, vmax=len(KINDS) - 0.5, edgecolors="white", lw=0.6)
+    ends = {"vmin": -0.5, "vmax": len(KINDS) - 0.5}
+    axis.pcolormesh(grid, cmap=colours, edgecolors="white", lw=0.6, **ends)
     axis.set_aspect("equal")
     axis.invert_yaxis()
     axis.set(xticks=[], yticks=[])

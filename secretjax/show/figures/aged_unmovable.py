@@ -25,8 +25,9 @@ def spread(axis, every, captured) -> None:
     axis.plot(x, y, lw=0, marker="x", ms=8, mew=2, color=style.KERNEL, label="captured")
     axis.plot(*META, lw=0, marker="P", ms=12, color=style.MISS, mec="white", zorder=6,
               label="Meta's fleet, published")  # fmt: skip
-    axis.set(xlabel="unmovable, % of memory", ylabel="pageblocks that hold some, %",
-             xlim=(0, most), ylim=(0, 1.08 * max(100 * 0.4, every["unmovable_blocks"].max() / 10)))  # fmt: skip
+    top = 1.08 * max(40, every["unmovable_blocks"].max() / 10)
+    axis.set(xlabel="unmovable, % of memory", ylabel="pageblocks that hold some, %")
+    axis.set(xlim=(0, most), ylim=(0, top))
     axis.set_title("Where unmovable memory lies")
     axis.legend(loc="upper right", fontsize=8, frameon=True, framealpha=0.9, edgecolor="none")
 
@@ -36,10 +37,10 @@ def strip(axis, every, metric: str, title: str, scale: float) -> None:
     order = list(dict.fromkeys(every["recipe"]))
     for at, recipe in enumerate(order):
         values = every[every["recipe"].eq(recipe)][metric].to_numpy(float) / scale
-        mark, colour = ("x", style.KERNEL) if recipe == CAPTURED else LOOKS[recipe][::-1]
+        colour, mark = (style.KERNEL, "x") if recipe == CAPTURED else LOOKS[recipe]
+        size = {"ms": 6, "mew": 2} if mark == "x" else {"ms": 4, "mew": 0, "alpha": 0.5}
         aside = np.linspace(-0.22, 0.22, len(values)) if len(values) > 1 else np.zeros(1)
-        axis.plot(values, at + aside, lw=0, marker=mark, ms=6 if mark == "x" else 4,
-                  mew=2 if mark == "x" else 0, alpha=1 if mark == "x" else 0.5, color=colour)  # fmt: skip
+        axis.plot(values, at + aside, lw=0, marker=mark, color=colour, **size)
     axis.set_yticks(range(len(order)), order)
     axis.set_ylim(len(order) - 0.4, -0.6)
     axis.set_title(title)
