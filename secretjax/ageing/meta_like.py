@@ -36,8 +36,8 @@ class Group:
         `moved` blocks come and go besides. None gives back what it asks for in the same turn.
         """
         held, empty = np.flatnonzero(self.holds), np.flatnonzero(~self.holds)
-        gone = np.clip(moved + max(len(held) - level, 0), 0, len(held))
-        new = np.clip(level - len(held) + gone, 0, len(empty))
+        gone = min(moved + max(len(held) - level, 0), len(held))
+        new = min(max(level - len(held) + gone, 0), len(empty))
         out, come = rng.permutation(held)[:gone], rng.permutation(empty)[:new]
         self.holds[out], self.holds[come] = False, True
         return self.first + out, self.first + come
@@ -114,7 +114,7 @@ class MetaLike(Recipe):
             now[:-2] += (levels[:-2] * (most - 100) * swell / 100).astype(int)
             now[-1] -= ((now - levels)[:-2] * size[:-2]).sum()
             turns = [
-                g.turn(level, moves, rng)
+                g.turn(int(level), int(moves), rng)
                 for g, level, moves in zip(groups, now, goes * (epoch > 0), strict=True)
             ]
             out, come = (np.concatenate([turn[k] for turn in turns]) for k in (0, 1))

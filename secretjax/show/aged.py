@@ -20,7 +20,9 @@ def numbers(rows: pd.DataFrame) -> pd.DataFrame:
     one = rows[rows["values"].map(len).eq(1)]
     flat = one.assign(value=[int(v[0]) for v in one["values"]])
     keys = ["recipe", "state", "name"]
-    return flat.pivot(index=keys, columns="metric", values="value").reset_index()
+    wide = flat.pivot(index=keys, columns="metric", values="value").reset_index()
+    place = {recipe: at for at, recipe in enumerate(rows["recipe"].unique())}
+    return wide.sort_values("recipe", key=lambda r: r.map(place), kind="stable", ignore_index=True)
 
 
 def curve(rows: pd.DataFrame, recipe: str) -> np.ndarray:

@@ -14,6 +14,7 @@ from secretjax.study.tables import AGED
 MAPS = ("free", "stays", "movable", "label")
 LOOKS = ("looks_free_pages", "looks_free_2m")
 CAPTURED, CONTROL = "captured", "control"
+CONTROL_PAGES = 1 << 20  # at least: with less memory one tree of the control is a large part of it
 
 
 def aged(item: Ageing, seed: int) -> pa.Table:
@@ -31,8 +32,9 @@ def aged(item: Ageing, seed: int) -> pa.Table:
             looks = zip(LOOKS, (block.free[lane], block.huge[lane]), strict=True)
             found += [_row(item.recipe, number, start.name, *look) for look in looks]
     if isinstance(recipe, ageing.LLFree):
+        pages = max(item.pages, CONTROL_PAGES)
         for state in range(item.states):
-            looks = zip(LOOKS, control.run(recipe, item.pages, seed, state), strict=True)
+            looks = zip(LOOKS, control.run(recipe, pages, seed, state), strict=True)
             found += [_row(CONTROL, state, CONTROL, *look) for look in looks]
     return pa.Table.from_pylist(found, AGED)
 

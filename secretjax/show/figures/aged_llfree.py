@@ -41,8 +41,7 @@ def draw(study):
     style.caption(
         figure,
         f"{states} states each, thin; their mean, thick. The published machine has 125 GiB, the "
-        "states here are smaller, so that a tree of the control is a larger part of memory. "
-        f"Run {study.run.run_id}.",
+        f"control here 4 GiB or more. Run {study.run.run_id}.",
     )
     return figure
 
