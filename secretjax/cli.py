@@ -190,6 +190,31 @@ def probe(
         real.write(out, found, told)
 
 
+@app.command()
+def age(
+    recipe: Annotated[str, typer.Argument(metavar="RECIPE", help="llfree or meta_like.")],
+    out: Annotated[Path, typer.Option(metavar="DIR", help="Where the files go.")],
+    states: Annotated[int, typer.Option(min=1, help="How many.")] = 8,
+    pages: Annotated[int, typer.Option(help="Of 4 KiB, each; 131072 are 512 MiB.")] = 131_072,
+    seed: Annotated[int, typer.Option(min=0, help="State i uses (seed, i).")] = 1,
+) -> None:
+    """Make start states that have been in use for a while.
+
+    One file a state, RECIPE_SEED_I.predict.npz. In a folder kernel/ beside a params file they can
+    be named under its `starts`, as captured ones.
+
+    Example: secretjax age meta_like --states 64 --out mine/kernel
+    """
+    from secretjax import ageing, cases
+    from secretjax.ageing.run import start_states
+
+    made = ageing.make(recipe)
+    for start in start_states(made, pages, states, seed):
+        path = out / f"{start.name}.predict.npz"
+        cases.write_start(path, start)
+        print(path)
+
+
 @app.command("list")
 def list_(kind: Annotated[Kind, typer.Argument(help="What to list.")]) -> None:
     """List proposals, figures and so on.

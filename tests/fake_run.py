@@ -36,7 +36,9 @@ demands: [{{kind: growth}}, {{kind: small_files, files: 1024}}]
 cpus: 8
 costs: costs/x86_64.yaml
 kernel_states: {kernel_states}
+ageing: {ageing}
 """
+AGEING = "[{recipe: meta_like, pages: 65536, states: 3}, {recipe: llfree, pages: 65536, states: 2}]"
 
 
 @dataclass(frozen=True)
@@ -174,13 +176,47 @@ def compared() -> tuple[pa.Table, pa.Table]:
     )
 
 
+def aged_rows() -> pa.Table:
+    """Aged and captured states of 128 pageblocks, and a control."""
+    rng, rows = np.random.default_rng(8), []
+
+    def add(recipe, state, name, metric, values):
+        found = {"recipe": recipe, "state": state, "name": name, "metric": metric}
+        rows.append(found | {"values": [int(v) for v in values]})
+
+    kinds = {"captured": ("a_512_s1", "b_512_s1"), "meta_like": "012", "llfree": "01"}
+    for recipe, names in kinds.items():
+        for state, name in enumerate(names):
+            name = name if recipe == "captured" else f"{recipe}_1_{name}"
+            stays = rng.integers(0, 40, 128) * (rng.random(128) < 0.34)
+            free = rng.integers(0, 100, 128)
+            free[:6], stays[:6] = 512, 0
+            share = 1000 * int(stays.sum()) // 65536
+            numbers = {"pages": 65536, "free_pages": free.sum(), "free_2m": 6 + state}
+            numbers |= {"huge_free": 150, "unusable_index_9": 850, "fragmentation_index_9": -1000}
+            numbers |= {"unmovable": share, "unmovable_blocks": 1000 * (stays > 0).sum() // 128}
+            for metric, value in numbers.items():
+                add(recipe, state, name, metric, [value])
+            maps = {"free": free, "stays": stays, "movable": 512 - free - stays}
+            for metric, values in (maps | {"label": rng.integers(0, 3, 128)}).items():
+                add(recipe, state, name, metric, values)
+    for recipe, huge in (("llfree", [15] * 101), ("control", np.linspace(15, 94, 101))):
+        for state in range(2):
+            add(recipe, state, f"{recipe}_1_{state}", "looks_free_pages", [51200] * 101)
+            add(recipe, state, f"{recipe}_1_{state}", "looks_free_2m", huge)
+    return pa.Table.from_pylist(rows, tables.AGED)
+
+
 def make(
     folder: Path, arms: tuple[str, ...] = REAL, *, states: int = 24, with_kernel: bool = True
 ) -> tuple[Path, Path]:
     """(params file, run folder) of a study of these arms, as if it had been run."""
     file = folder / "fake.yaml"
     count = 8 if with_kernel else 0
-    text = TEXT.format(arms=", ".join(arms), states=states, kernel_states=count)
+    text = TEXT.format(
+        arms=", ".join(arms), states=states, kernel_states=count,
+        ageing=AGEING if with_kernel else "[]",
+    )  # fmt: skip
     file.parent.mkdir(parents=True, exist_ok=True)
     file.write_text(text)
     study = params.load(file)
@@ -194,5 +230,6 @@ def make(
     if with_kernel:
         for rows, name in zip(compared(), runs.KERNEL_FILES, strict=True):
             tables.write(rows, run / name)
+        tables.write(aged_rows(), run / runs.AGEING_FILE)
     tables.write(table, run / "samples.parquet")
     return file, run

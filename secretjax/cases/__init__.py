@@ -9,6 +9,7 @@ from secretjax.cases.predict import PredictCase, write_predict
 from secretjax.cases.reader import read
 from secretjax.cases.replay import ReplayCase, write_replay
 from secretjax.cases.start import CLASSES, MOVABLE_CLASSES, ZONE_FIELDS, StartState
+from secretjax.cases.write import write_start
 
 __all__ = [
     "CLASSES",
@@ -20,4 +21,5 @@ __all__ = [
     "read",
     "write_predict",
     "write_replay",
+    "write_start",
 ]

@@ -40,6 +40,11 @@ class Study(Measured):
         """One row a predict case, step and metric."""
         return self.run.kernel()[1]
 
+    @cached_property
+    def aged(self) -> pd.DataFrame:
+        """Aged states and the captured start states, see `secretjax.study.aged`."""
+        return self.run.ageing()
+
     def kernel_rests_on(self) -> str:
         """What a figure of the comparison with the kernel rests on, for its caption."""
         cases, kernels = self.predictions["case"].nunique(), sorted(set(self.replays["kernel"]))

@@ -18,13 +18,14 @@ from secretjax.study import identity, runs
 from secretjax.study.params import Params
 
 PARAMETERS = {"params_file", "results_dir"}
+DATA = ("samples.parquet", "numbers.json", *runs.KERNEL_FILES, runs.AGEING_FILE)
 VOLATILE = ("papermill", "execution", "widgets")
 WIDGET = "application/vnd.jupyter.widget-view+json"
 
 
 def keys(study: Params, folder: Path) -> dict[str, str]:
     """{notebook: hash of all that its executed copy depends on}."""
-    data = [folder / name for name in ("samples.parquet", "numbers.json", *runs.KERNEL_FILES)]
+    data = [folder / name for name in DATA]
     there = [*(file for file in data if file.is_file()), *study.machine_files()]
     files = study.notebook_files()
     return {name: identity.notebook_key(study, file, there) for name, file in files.items()}

@@ -10,7 +10,7 @@ from typing import Any
 import secretjax
 from secretjax import __version__
 from secretjax.study import plugins
-from secretjax.study.params import Arm, Demand, Params
+from secretjax.study.params import Ageing, Arm, Demand, Params
 
 # Raised when the same inputs shall give another result, or the same result in another form.
 FORM = 1
@@ -79,12 +79,24 @@ def kernel_key(study: Params, case: Path) -> str:
     return f"{case.name.removesuffix('.npz')}--{digest(inputs)[:DIGITS]}"
 
 
+def ageing_key(study: Params, item: Ageing) -> str:
+    """The same for the states of an ageing recipe."""
+    inputs = {
+        "simulation": _simulation(),
+        "sources": sources("ageing", "study/aged.py"),
+        "states": item.model_dump(mode="json"),
+        "seed": study.seed,
+    }
+    return f"{item.recipe}--{digest(inputs)[:DIGITS]}"
+
+
 def run_id(study: Params) -> str:
     """The name of the run folder: the params, the points, the cost table."""
     inputs = {
         "params": study.resolve(),
         "points": sorted(point_key(study, arm, demand) for arm, demand in study.points()),
         "kernel": sorted(kernel_key(study, case) for case in study.kernel_files()),
+        "ageing": [ageing_key(study, item) for item in study.ageing],
         "costs": file_digest(study.costs_file()),
     }
     return digest(inputs)[:DIGITS]

@@ -9,6 +9,8 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, PrivateAttr
 
 import secretjax
+from secretjax import ageing
+from secretjax.ageing import boot
 from secretjax.cases.start import FALLBACKS
 from secretjax.errors import UserError, suggestion
 from secretjax.study import plugins
@@ -43,6 +45,14 @@ class Demand(Strict):
     options: Options
 
 
+class Ageing(Strict):
+    """States of a recipe to show beside the captured ones: how many, of how many pages."""
+
+    recipe: str
+    pages: Annotated[int, Field(ge=boot.LEAST)]
+    states: Annotated[int, Field(ge=1, le=MAX_STATES)]
+
+
 class Params(Strict):
     """A study. Paths and defaults are resolved; every arm faces every demand.
 
@@ -54,6 +64,7 @@ class Params(Strict):
     costs          path of the cost table, beside the params file
     kernel_states  simulations per captured case when the model is compared with the kernel; 0: none
     kernel_cases   patterns of names of the cases it is compared on, as a_* or f_thp_s1
+    ageing         recipes that notebook 15 shows beside the start states
     """
 
     name: Name
@@ -69,6 +80,7 @@ class Params(Strict):
     costs: str
     kernel_states: Annotated[int, Field(ge=0, le=MAX_STATES)] = 0
     kernel_cases: Annotated[tuple[Pattern, ...], Field(min_length=1)] = ("*",)
+    ageing: tuple[Ageing, ...] = ()
     notebooks: tuple[Name, ...]
     _shelves: tuple[Path, ...] = PrivateAttr(default=())
 
@@ -158,10 +170,19 @@ def _complete(tree: dict[str, Any], where: str, shelves: tuple[Path, ...]) -> Pa
         ("arms", [arm.name for arm in params.arms]),
         ("demands", [demand.name for demand in params.demands]),
         ("notebooks", params.notebooks),
+        ("ageing", [item.recipe for item in params.ageing]),
     ):
         twice = next((item for item in items if list(items).count(item) > 1), None)
         if twice is not None:
             raise UserError(f"{where}: {key}: '{twice}' is there twice; give one another `name`")
+    for number, item in enumerate(params.ageing):
+        if item.recipe not in ageing.RECIPES:
+            known = suggestion(item.recipe, ageing.RECIPES)
+            raise UserError(f"{where}: ageing.{number}: no recipe named '{item.recipe}'; {known}")
+        try:
+            boot.check_pages(item.pages)
+        except UserError as e:
+            raise UserError(f"{where}: ageing.{number}: {e}") from e
     names = [arm.name for arm in params.arms]
     if params.baseline not in names:
         found = suggestion(params.baseline, names)

@@ -16,7 +16,7 @@ from pathlib import Path
 
 from secretjax.errors import UserError
 from secretjax.study import identity, plugins, runs, tables
-from secretjax.study.params import Arm, Demand, Params
+from secretjax.study.params import Ageing, Arm, Demand, Params
 
 
 @dataclass(frozen=True)
@@ -41,6 +41,13 @@ def compute(study: Params, folder: Path, jobs: int) -> Iterator[Done]:
             yield Done(what, True, 0.0)
         else:
             missing[what] = partial(_compare, study, case, file)
+    for item in study.ageing:
+        file = runs.point_file(folder, identity.ageing_key(study, item))
+        what = f"ageing: {item.recipe}"
+        if runs.done(folder, file, tables.AGED):
+            yield Done(what, True, 0.0)
+        else:
+            missing[what] = partial(_age, study, item, file)
     for arm, demand in study.points():
         file = runs.point_file(folder, identity.point_key(study, arm, demand))
         if runs.done(folder, file, tables.SAMPLES):
@@ -115,6 +122,12 @@ def _point(study: Params, arm: Arm, demand: Demand, file: Path) -> None:
     }
     start = [study.starts[i % len(study.starts)] for i in range(study.states)]
     tables.write(tables.samples(names, tuple(start), outcome.steps, outcome.values), file)
+
+
+def _age(study: Params, item: Ageing, file: Path) -> None:
+    from secretjax.study import aged
+
+    tables.write(aged.aged(item, study.seed), file)
 
 
 def _compare(study: Params, case: Path, file: Path) -> None:

@@ -5,6 +5,7 @@ results/<name>/<run_id>/
     points/            one parquet per (arm, demand); there = done
     samples.parquet    all points in one tidy table
     kernel_replay.parquet, kernel_predict.parquet   the model compared with the captured kernel
+    ageing.parquet     aged memory beside the captured start states
     numbers.json       named numbers
     figures/ notebooks/
     manifest.json      what it was made from and the hash of every file; written last
@@ -32,6 +33,7 @@ from secretjax.study import headline, identity, params, tables
 from secretjax.study.costs import Costs
 from secretjax.study.params import Params
 
+AGEING_FILE = "ageing.parquet"
 KERNEL_FILES = ("kernel_replay.parquet", "kernel_predict.parquet")
 
 
@@ -90,6 +92,15 @@ class Run:
             return pd.DataFrame(), pd.DataFrame()
         replay, predict = (tables.read(self.folder / name).to_pandas() for name in KERNEL_FILES)
         return replay, predict
+
+    def ageing(self) -> pd.DataFrame:
+        """Aged states beside captured ones: columns and rows as in `secretjax.study.aged`.
+
+        Empty if the params name no recipe.
+        """
+        if not self.params.ageing:
+            return pd.DataFrame()
+        return tables.read(self.folder / AGEING_FILE, tables.AGED).to_pandas()
 
     @cached_property
     def numbers(self) -> dict[str, dict[str, Any]]:
@@ -203,6 +214,12 @@ def consolidate(study: Params, folder: Path) -> None:
             (case.name, tables.read(point_file(folder, identity.kernel_key(study, case))))
             for case in study.kernel_files()
         ])  # fmt: skip
+    if study.ageing:
+        from secretjax.study import aged
+
+        files = [point_file(folder, identity.ageing_key(study, item)) for item in study.ageing]
+        parts = [aged.captured(study), *(tables.read(file, tables.AGED) for file in files)]
+        tables.write(pa.concat_tables(parts), folder / AGEING_FILE)
     table = cost_table.load(study.costs_file())
     write_json(folder / "numbers.json", headline.numbers(study, together.to_pandas(), table))
     # Last: its presence says that the others are there.

@@ -30,6 +30,10 @@ PREDICT = pa.schema([
     ("states", pa.int64()), ("inside", pa.bool_()), ("agrees", pa.bool_()),
     ("reason", pa.string()), ("values", pa.list_(pa.int64())),
 ])  # fmt: skip
+AGED = pa.schema([
+    ("recipe", pa.string()), ("state", pa.int32()), ("name", pa.string()),
+    ("metric", pa.string()), ("values", pa.list_(pa.int64())),
+])  # fmt: skip
 ROW_GROUP = 1 << 17
 
 

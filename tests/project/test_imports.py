@@ -15,7 +15,7 @@ FLOORS = (
     ("proposals", "admission", "workloads", "metrics"),
     ("program", "engine"),
     ("cases",),
-    ("hugetlb",),
+    ("hugetlb", "ageing"),
     ("predict", "machine"),
     ("study",),
     ("show", "cli", "bench"),

@@ -13,7 +13,8 @@ from tests import fake_run
 
 NAMES = list(figures.table())
 OF_KERNEL = [name for name in NAMES if name.startswith("kernel")]
-OF_ARMS = [name for name in NAMES if name not in OF_KERNEL]
+OF_AGED = [name for name in NAMES if name.startswith("aged")]
+OF_ARMS = [name for name in NAMES if name not in OF_KERNEL + OF_AGED]
 PANELS = {"growth": "growth", "direct_map": "growth", "small_files": "small_files"}
 
 

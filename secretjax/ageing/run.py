@@ -1,0 +1,150 @@
+"""Recipes through the engine: many states, each as its (seed, number) says, in blocks."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Int64
+
+from secretjax import engine
+from secretjax.ageing.base import Plan, Recipe
+from secretjax.ageing.boot import booted
+from secretjax.ageing.export import to_start
+from secretjax.cases import StartState
+from secretjax.errors import UserError
+from secretjax.mm.load import load
+from secretjax.mm.state import Fault, Op, Zone
+from secretjax.program import start as start_program
+from secretjax.workloads import _recorded as recorded
+
+LIMIT = 1 << 30  # steps of one piece
+PAUSE, PAUSES = 350_000, 64  # hundredths of a page fault that a task sleeps; how often at most
+
+
+@dataclass(frozen=True, eq=False)
+class Block:
+    """States that were aged together.
+
+    numbers  of the states
+    zones    all of them, last writes written
+    plans    what was asked in each
+    looks    names of the moments at which memory was looked at
+    free     pages on the buddy lists
+    huge     of them in blocks of order 9 and 10, in pageblocks
+    """
+
+    numbers: range
+    zones: Zone
+    plans: list[Plan]
+    looks: tuple[str, ...]
+    free: Int64[np.ndarray, "states looks"]
+    huge: Int64[np.ndarray, "states looks"]
+
+    def zone(self, lane: int) -> Zone:
+        """One state."""
+        return jax.tree.map(lambda x: x[lane], self.zones)
+
+
+def age(
+    recipe: Recipe,
+    pages: int,
+    states: int | range,
+    seed: int,
+    lanes: int = engine.LANES,
+    progress: Callable[[int, int], None] | None = None,
+) -> Iterator[Block]:
+    """Block by block. State i depends on the recipe, `pages` and (seed, i) only.
+
+    states: how many, or their numbers. progress: called with the pieces of the work done and
+    states begun. Raises `UserError` when a state shows a fault (a bug of the model).
+    """
+    numbers = range(states) if isinstance(states, int) else states
+    for first in range(0, len(numbers), lanes):
+        yield _block(recipe, pages, numbers[first : first + lanes], seed, progress)
+
+
+def _block(recipe: Recipe, pages: int, numbers: range, seed: int, progress) -> Block:
+    rngs = [engine.generator(seed, i) for i in numbers]
+    plans = [recipe.plan(pages, rng) for rng in rngs]
+    handles = len(plans[0].slots.order)
+    base = jax.tree.map(np.asarray, load(booted(pages), handles))
+    timing = [np.random.Generator(rng.bit_generator.jumped()) for rng in rngs]
+    zones = engine.stack([engine.timed(base, rng, False) for rng in timing])
+    run = engine.stream_runner(engine.pages_of(zones))
+    table = np.zeros((len(plans), max(plan.longest for plan in plans), 2), np.int32)
+    looks, free, huge = [], [], []
+    for done, pieces in enumerate(zip(*(plan.pieces for plan in plans), strict=True)):
+        zones = _ask(run, zones, table, [rows for _, rows in pieces])
+        if pieces[0][0]:
+            looks.append(pieces[0][0])
+            free.append(np.asarray(zones.now.free, np.int64))
+            huge.append(np.asarray(zones.now.free_huge, np.int64))
+        if progress:
+            progress(done + 1, numbers[-1] + 1)
+    zones = _rest(run, zones, table)
+    _check(recipe, zones, numbers, seed)
+    return Block(numbers, zones, plans, tuple(looks), np.stack(free, 1), np.stack(huge, 1))
+
+
+def _ask(run: Callable, zones: Zone, table: np.ndarray, asked: list[np.ndarray]) -> Zone:
+    """The zones after these requests, one list of rows a state."""
+    for lane, rows in enumerate(asked):
+        table[lane, : len(rows)] = rows
+    own = recorded.Cursor(
+        jnp.zeros(len(asked), jnp.int32), jnp.asarray([len(rows) for rows in asked], jnp.int32)
+    )
+    return engine.run_to_stop(run, zones, own, jnp.array(table), LIMIT)[0]
+
+
+def _rest(run: Callable, zones: Zone, table: np.ndarray) -> Zone:
+    """The task sleeps where kcompactd is at work, until it is done and holds no page."""
+    sleep, nothing = np.array([[int(Op.WAIT), PAUSE]]), np.zeros((0, 2), np.int64)
+    for _ in range(PAUSES):
+        busy = np.asarray((zones.now.run != 0) | (zones.now.have != 0))
+        if not busy.any():
+            break
+        zones = _ask(run, zones, table, [sleep if works else nothing for works in busy])
+    return zones
+
+
+def _check(recipe: Recipe, zones: Zone, numbers: range, seed: int) -> None:
+    fault = np.asarray(zones.now.fault)
+    bad = np.flatnonzero(fault)
+    if len(bad):
+        names = ", ".join(bit.name for bit in Fault if fault[bad[0]] & bit)
+        raise UserError(
+            f"recipe '{recipe.name}': {names} in state {numbers[bad[0]]} of seed {seed}: a fault "
+            "of the model, not of the input; please report it with these numbers"
+        )
+
+
+def measured(block: Block) -> dict[str, np.ndarray]:
+    """{metric: int64 [states]} of the states as they are now."""
+    pages = engine.pages_of(block.zones)
+    me = engine.stack([start_program(0, 0, 0, 0) for _ in block.numbers])
+    found = engine.measurer(pages)(block.zones, me)
+    return {name: np.asarray(value, np.int64) for name, value in found.items()}
+
+
+def starts_of(recipe: Recipe, block: Block, seed: int) -> Iterator[StartState]:
+    """The states of a block in the form of a capture: whatever runs on one runs on these.
+
+    Named after recipe, seed and number. Pages on per-CPU lists stay there; the direct map is
+    whole; kswapd and kcompactd begin anew.
+    """
+    base = booted(engine.pages_of(block.zones))
+    zones = jax.tree.map(np.asarray, block.zones)
+    for lane, number in enumerate(block.numbers):
+        zone = jax.tree.map(lambda x, lane=lane: x[lane], zones)
+        name = f"{recipe.name}_{seed}_{number}"
+        yield to_start(zone, base, block.plans[lane].slots.use, name)
+
+
+def start_states(
+    recipe: Recipe, pages: int, states: int | range, seed: int
+) -> Iterator[StartState]:
+    """Aged start states by number, see `age` and `starts_of`."""
+    for block in age(recipe, pages, states, seed):
+        yield from starts_of(recipe, block, seed)
