@@ -42,12 +42,12 @@ class Memory:
         while left:
             if self.reserved[cpu] < 0:
                 self.reserved[cpu] = self._best()
-            frames = self._order(self.reserved[cpu])
+            frames = self._order(int(self.reserved[cpu]))
             room = np.cumsum(self.free[frames])
             given = np.diff(np.minimum(room, left), prepend=0)
             self.free[frames] -= given
             parts.append(np.repeat(frames, given))
-            left -= given.sum()
+            left -= int(given.sum())
             if left:
                 self.reserved[cpu] = -1
         return np.concatenate(parts)
@@ -83,7 +83,7 @@ def run(
     memory = Memory(np.full(frames, PAGEBLOCK_PAGES), np.full(cpus, -1))
     gone = pages // 64
     memory.free[frames - gone // PAGEBLOCK_PAGES :] = 0
-    shares = lambda n: np.full(cpus, n // cpus) + (np.arange(cpus) < n % cpus)  # noqa: E731
+    shares = lambda n: [n // cpus + (c < n % cpus) for c in range(cpus)]  # noqa: E731
 
     def take(n: int) -> np.ndarray:
         return np.concatenate([memory.take(c, k) for c, k in enumerate(shares(n)) if k])

@@ -50,13 +50,11 @@ class StartState:
     dm_nonpresent: Integer[np.ndarray, " regions"]  # 4 KiB entries that are not present
     settings: dict
 
-    def under(self, rules: str | None) -> "StartState":
-        """The same memory under another kernel's rules (one of FALLBACKS); None: as it is.
+    def under(self, rules: str) -> "StartState":
+        """The same memory under another kernel's rules, one of FALLBACKS.
 
         Raises `UserError` where those rules could not have led to these lists.
         """
-        if rules is None:
-            return self
         state = replace(self, settings=self.settings | {"fallback": rules})
         try:
             _check_types(state)

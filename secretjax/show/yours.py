@@ -121,7 +121,8 @@ class Yours:
 
     def inferred(self) -> HTML:
         """What drawing each part of a start state costs on the lab's cases."""
-        return table(losses())
+        rows = losses().astype(object)
+        return table(rows.where(rows.notna(), "-"))  # since 6.10 a block's list is its pageblock's
 
     def inferred_answer(self) -> Markdown:
         """The same in a sentence."""

@@ -105,8 +105,9 @@ def _point(study: Params, arm: Arm, demand: Demand, file: Path) -> None:
     from secretjax import cases, engine
 
     read = [cases.read(path) for path in study.start_files().values()]
+    starts = [getattr(case, "start", case) for case in read]
     outcome = engine.simulate(
-        [getattr(case, "start", case).under(arm.rules) for case in read],
+        [start.under(arm.rules) for start in starts] if arm.rules else starts,
         plugins.make("workload", demand.kind, demand.options),
         plugins.make("proposal", arm.proposal, arm.options),
         plugins.make("admission", arm.admission, arm.admission_options),

@@ -32,7 +32,7 @@ def spread(axis, every, captured) -> None:
     axis.legend(loc="upper right", fontsize=8, frameon=True, framealpha=0.9, edgecolor="none")
 
 
-def strip(axis, every, metric: str, title: str, scale: float) -> None:
+def strip(axis, every, metric: str, title: str, scale: int) -> None:
     """Every state of a kind as a dot, captured ones as crosses."""
     order = list(dict.fromkeys(every["recipe"]))
     for at, recipe in enumerate(order):
