@@ -22,8 +22,8 @@ def lines(seen: Capture) -> list[str]:
         lost = " and ".join(WITHOUT.get(name, name) for name in seen.missing)
         files = ", ".join(f"/{name}" for name in seen.missing)
         told.append(
-            f"missing: {lost} ({files}), which only root may read, if this kernel has them; without "
-            "them nothing can be predicted from this capture: run it as root"
+            f"missing: {lost} ({files}), which only root may read, if this kernel has them; "
+            "without them nothing can be predicted from this capture: run it as root"
         )
     return told + agreement(seen)
 
