@@ -77,6 +77,10 @@ study.probe()
 # %% [markdown]
 # ## Not validated
 #
+# The one probe made so far, on a virtual machine with two CPUs and entries of 1 GiB, split
+# more than twice the 2 MiB entries predicted: on such machines a prediction is a lower
+# bound until it is known why.
+#
 # The lab's machines have one CPU, one zone and no 1 GiB entries. On others the per-CPU lists of
 # one CPU take part, which one is drawn; a demand meets the largest zone only and never goes on to
 # another; memory that is being compacted or reclaimed at the moment of the capture is not seen as
