@@ -79,8 +79,9 @@ study.figure("aged_llfree")
 #   is held against, and other histories lead to the same two. What comes and goes, and in which
 #   parts, has no source.
 # - Both recipes ask the buddy lists directly: no per-CPU lists, no kcompactd, no reclaim, no huge
-#   pages while memory ages. With kcompactd beside it unmovable memory stays packed.
-# - States spread widely: a burst that finds no free pageblock takes single pages wherever they are.
+#   pages while memory ages. What kcompactd would
+#   change is not measured.
+# - The recipe for Meta's fleet was calibrated at one size of memory, 512 MiB; others may drift.
 # - The published benchmark ran on another kernel and a hundred times the memory.
 #
 # ## Sources

@@ -55,8 +55,8 @@ class MetaLike(Recipe):
     in) was to lie in 34 % of the pageblocks (found; 64 states of 2^17 pages). Unmovable is here
     what is on no LRU list, reclaimable slab too.
 
-    Not modelled: huge pages, swap, reclaim, and unless `percpu` kcompactd: with it unmovable
-    memory stays packed.
+    Not modelled: huge pages, swap, reclaim, and unless `percpu` kcompactd. Calibrated
+    at 131072 pages.
     """
 
     name = "meta_like"
