@@ -46,8 +46,9 @@ study.figure("aged_maps")
 # ## A server in a fleet: `meta_like`
 #
 # Published: unmovable memory is a small part of memory, and a third of all pageblocks hold some of
-# it. How much there is was put in; in how many pageblocks it lies was found, after one number (how
-# far network buffers swell) was calibrated to it, once, without any secret memory.
+# it. How much there is was put in; in how many pageblocks it lies was found, after two numbers (how
+# far network buffers swell, and for how long they are back) were calibrated to it, once, without
+# any secret memory.
 
 # %%
 aged.meta_answer(study)
@@ -79,8 +80,7 @@ study.figure("aged_llfree")
 #   is held against, and other histories lead to the same two. What comes and goes, and in which
 #   parts, has no source.
 # - Both recipes ask the buddy lists directly: no per-CPU lists, no kcompactd, no reclaim, no huge
-#   pages while memory ages. What kcompactd would
-#   change is not measured.
+#   pages while memory ages. What kcompactd would change is not measured.
 # - The recipe for Meta's fleet was calibrated at one size of memory, 512 MiB; others may drift.
 # - The published benchmark ran on another kernel and a hundred times the memory.
 #

@@ -334,7 +334,7 @@ def _block(starts, bases, numbers, demand, proposal, admission, seed, ageing_eve
     for point in range(len(scripts[0].stops)):
         stop = jnp.asarray([s.stops[point][1] for s in scripts], jnp.int32)
         block, me = run_to_stop(run, block, me._replace(stop=stop), table, 1 << 26)
-        check_faults(block, numbers, starts, proposal, seed)
+        check_faults(block, numbers, starts, proposal.name, seed)
         measured.append({k: np.asarray(v, np.int64) for k, v in measurer(pages)(block, me).items()})
     steps = tuple(name for name, _ in scripts[0].stops)
     values = {m: np.stack([point[m] for point in measured], 1) for m in measured[0]}
@@ -344,8 +344,8 @@ def _block(starts, bases, numbers, demand, proposal, admission, seed, ageing_eve
     return steps, values, np.asarray(digest(block))
 
 
-def check_faults(zones: Zone, numbers, starts, proposal, seed: int) -> None:
-    """`UserError` with every fault bit that is set, and the first state that has one."""
+def check_faults(zones: Zone, numbers, starts, who: str, seed: int) -> None:
+    """`UserError` with every fault bit that `who` caused, and the first state that has one."""
     fault = np.asarray(zones.now.fault)
     bad = np.flatnonzero(fault)
     if not len(bad):
@@ -354,9 +354,9 @@ def check_faults(zones: Zone, numbers, starts, proposal, seed: int) -> None:
     state = list(numbers)[bad[0]]
     found = ", ".join(f"{bit} in {count}" for bit, count in bits.items())
     raise UserError(
-        f"proposal '{proposal.name}': {found} of {len(fault)} states, first in state {state} "
+        f"'{who}': {found} of {len(fault)} states, first in state {state} "
         f"of seed {seed}, which starts from '{starts[state % len(starts)].name}': a fault of the "
-        "model or of this proposal, not of the input; please report it with these numbers"
+        "model or of this plug-in, not of the input; please report it with these numbers"
     )
 
 

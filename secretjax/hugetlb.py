@@ -40,7 +40,7 @@ class Zones:
         self.me = engine.stack([start_program(0, 0, total, 0) for _ in numbers])
         proposal, rule = proposals.make("keep_mapped"), admission.make("none")
         self.run = engine.program_runner(proposal, rule, pages)
-        self.check = lambda: engine.check_faults(self.zones, numbers, [start], proposal, seed)
+        self.check = lambda: engine.check_faults(self.zones, numbers, [start], proposal.name, seed)
 
     def take(self, pages: np.ndarray) -> np.ndarray:
         """Up to so many huge pages for each state; how many it got. int64 [states] both."""

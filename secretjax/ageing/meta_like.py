@@ -19,7 +19,7 @@ UNMOVABLE = (
     (Migratetype.UNMOVABLE, "slab", 9, BY_ORDER),
     (Migratetype.RECLAIMABLE, "slab", 9, BY_ORDER),
 )
-FILE, ANON, SLAB = 5, 4, 1  # parts of what comes and goes: no source, KERNEL.md L.6
+FILE, ANON, SLAB = 5, 4, 1  # parts of what comes and goes; no source
 
 
 @dataclass
@@ -55,8 +55,7 @@ class MetaLike(Recipe):
     in) was to lie in 34 % of the pageblocks (found; 64 states of 2^17 pages). Unmovable is here
     what is on no LRU list, reclaimable slab too.
 
-    Not modelled: huge pages, swap, reclaim, and unless `percpu` kcompactd. Calibrated
-    at 131072 pages.
+    Not modelled: huge pages, swap, reclaim, and unless `percpu` kcompactd.
     """
 
     name = "meta_like"

@@ -35,7 +35,7 @@ def portrait(start: StartState) -> Portrait:
     first, end = start.zone["start_pfn"], start.zone["end_pfn"]
     absent = np.isin(np.array(start.page_classes)[start.page_class], ABSENT)
     absent[:first] = True
-    listed, movable = start._listed(start.list_kind >= 0), start.movable_pages()
+    listed, movable = start.listed(start.list_kind >= 0), start.movable_pages()
     blocks = -(-end // PAGEBLOCK_PAGES)
 
     def by_block(pages: np.ndarray) -> np.ndarray:

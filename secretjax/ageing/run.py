@@ -13,10 +13,8 @@ from secretjax.ageing.base import Plan, Recipe
 from secretjax.ageing.boot import booted
 from secretjax.ageing.export import to_start
 from secretjax.cases import StartState
-from secretjax.errors import UserError
 from secretjax.mm.load import load
-from secretjax.mm.state import Fault, Op, Zone
-from secretjax.program import start as start_program
+from secretjax.mm.state import Op, Zone
 from secretjax.workloads import _recorded as recorded
 
 LIMIT = 1 << 30  # steps of one piece
@@ -69,7 +67,8 @@ def _block(recipe: Recipe, pages: int, numbers: range, seed: int, progress) -> B
     rngs = [engine.generator(seed, i) for i in numbers]
     plans = [recipe.plan(pages, rng) for rng in rngs]
     handles = len(plans[0].slots.order)
-    base = jax.tree.map(np.asarray, load(booted(pages), handles))
+    start = booted(pages)
+    base = jax.tree.map(np.asarray, load(start, handles))
     timing = [np.random.Generator(rng.bit_generator.jumped()) for rng in rngs]
     zones = engine.stack([engine.timed(base, rng, False) for rng in timing])
     run = engine.stream_runner(engine.pages_of(zones))
@@ -84,7 +83,7 @@ def _block(recipe: Recipe, pages: int, numbers: range, seed: int, progress) -> B
         if progress:
             progress(done + 1, numbers[-1] + 1)
     zones = _rest(run, zones, table)
-    _check(recipe, zones, numbers, seed)
+    engine.check_faults(zones, numbers, [start], recipe.name, seed)
     return Block(numbers, zones, plans, tuple(looks), np.stack(free, 1), np.stack(huge, 1))
 
 
@@ -107,25 +106,6 @@ def _rest(run: Callable, zones: Zone, table: np.ndarray) -> Zone:
             break
         zones = _ask(run, zones, table, [sleep if works else nothing for works in busy])
     return zones
-
-
-def _check(recipe: Recipe, zones: Zone, numbers: range, seed: int) -> None:
-    fault = np.asarray(zones.now.fault)
-    bad = np.flatnonzero(fault)
-    if len(bad):
-        names = ", ".join(bit.name for bit in Fault if fault[bad[0]] & bit)
-        raise UserError(
-            f"recipe '{recipe.name}': {names} in state {numbers[bad[0]]} of seed {seed}: a fault "
-            "of the model, not of the input; please report it with these numbers"
-        )
-
-
-def measured(block: Block) -> dict[str, np.ndarray]:
-    """{metric: int64 [states]} of the states as they are now."""
-    pages = engine.pages_of(block.zones)
-    me = engine.stack([start_program(0, 0, 0, 0) for _ in block.numbers])
-    found = engine.measurer(pages)(block.zones, me)
-    return {name: np.asarray(value, np.int64) for name, value in found.items()}
 
 
 def starts_of(recipe: Recipe, block: Block, seed: int) -> Iterator[StartState]:

@@ -65,13 +65,13 @@ class StartState:
     def movable_pages(self) -> Bool[np.ndarray, " end_pfn"]:
         """Pages in use that claiming counts as movable (mm/page_alloc.c)."""
         movable = np.array([name in MOVABLE_CLASSES for name in self.page_classes])
-        return movable[self.page_class] & ~self._listed(self.list_kind >= 0)
+        return movable[self.page_class] & ~self.listed(self.list_kind >= 0)
 
     def free_pages(self) -> Bool[np.ndarray, " end_pfn"]:
         """Pages on the buddy lists; those on per-CPU lists count as in use."""
-        return self._listed(self.list_kind == 0)
+        return self.listed(self.list_kind == 0)
 
-    def _listed(self, which: np.ndarray) -> np.ndarray:
+    def listed(self, which: np.ndarray) -> np.ndarray:
         edges = np.zeros(self.zone["end_pfn"] + 1, np.int32)
         first = self.list_pfn[which]
         np.add.at(edges, first, 1)
@@ -188,7 +188,7 @@ def _check_types(state: StartState) -> None:
 def _check_free(state: StartState) -> None:
     """Classes are read a little later than lists, so a few pages may differ."""
     free_class = np.array([name in FREE_CLASSES for name in state.page_classes])
-    listed = state._listed(state.list_kind >= 0)
+    listed = state.listed(state.list_kind >= 0)
     said_used = int((listed & ~free_class[state.page_class]).sum())
     if said_used > 64 + int(listed.sum()) // 10:
         raise UserError(

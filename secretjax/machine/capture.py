@@ -23,7 +23,8 @@ SYSCTLS = (
     "min_free_kbytes", "compaction_proactiveness", "extfrag_threshold", "watermark_boost_factor",
     "watermark_scale_factor",
 )  # fmt: skip
-DEFAULTS = {"compaction_proactiveness": 20, "watermark_boost_factor": 15000}  # mm/compaction.c ...
+# mm/compaction.c: sysctl_compaction_proactiveness; mm/page_alloc.c: watermark_boost_factor
+DEFAULTS = {"compaction_proactiveness": 20, "watermark_boost_factor": 15000}
 GIGABYTE_PAGES = GIGABYTE_BLOCKS << PAGEBLOCK_ORDER
 ROOT_ONLY = ("proc/kpageflags", "proc/pagetypeinfo")
 

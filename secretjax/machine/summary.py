@@ -14,7 +14,12 @@ WITHOUT = {
 
 
 def lines(seen: Capture) -> list[str]:
-    """The machine, its zones, its direct map, what is missing, what does not agree."""
+    """All that is to be said of a capture: `facts`, and what does not agree."""
+    return facts(seen) + agreement(seen)
+
+
+def facts(seen: Capture) -> list[str]:
+    """The machine, its zones, its direct map, what is missing."""
     told = [f"Linux {seen.kernel}, {len(seen.zones)} zones, memfd_secret {seen.secretmem}"]
     told += [of_zone(zone) for zone in seen.zones]
     told.append(direct_map(seen))
@@ -25,7 +30,7 @@ def lines(seen: Capture) -> list[str]:
             f"missing: {lost} ({files}), which only root may read, if this kernel has them; "
             "without them nothing can be predicted from this capture: run it as root"
         )
-    return told + agreement(seen)
+    return told
 
 
 def of_zone(zone: ZoneSeen) -> str:

@@ -93,7 +93,7 @@ class Plan:
         self.now["flags"] = self.now["flags"] & jnp.where(when, ~int(bits), -1)
 
     def cell(self, slot: int, when, row: Word, column, word: Word) -> None:
-        """One of the four words that a step may write to the rows."""
+        """One of the six words that a step may write to the rows."""
         when = self.known(when)
         for name, value in ((f"cell{slot}", 2 * row + column), (f"word{slot}", word)):
             self.writes[name] = jnp.where(when, value, self.writes[name])

@@ -5,12 +5,13 @@ import pandas as pd
 from IPython.display import HTML, Markdown
 
 from secretjax import ageing
+from secretjax.ageing.control import PUBLISHED, PUBLISHED_BUDDY, PUBLISHED_FREE
 from secretjax.mm.words import PAGEBLOCK_PAGES
 from secretjax.show.answer import plain
 from secretjax.show.notebook import Study, table
+from secretjax.study.aged import CAPTURED, CONTROL, LOOKS, MAPS
 
 NONE = Markdown("*This study has no aged memory; `ageing:` in a params file asks for some.*")
-CAPTURED, CONTROL = "captured", "control"
 # Johannes Weiner, linux-mm, 18 April 2023: % of memory, % of 2 MiB blocks.
 META = (7.0, 34.0)
 
@@ -29,16 +30,20 @@ def curve(rows: pd.DataFrame, recipe: str) -> np.ndarray:
     """[states, looks]: share of free memory in free huge frames, in %."""
     mine = rows[rows["recipe"].eq(recipe)]
     free, huge = (
-        np.array(mine[mine["metric"].eq(f"looks_{m}")]["values"].tolist(), float)
-        for m in ("free_pages", "free_2m")
+        np.array(mine[mine["metric"].eq(m)]["values"].tolist(), float) for m in LOOKS
     )
     return 100 * PAGEBLOCK_PAGES * huge / np.maximum(free, 1)
+
+
+def published(points: dict[int, int]) -> dict[int, float]:
+    """The same of the published run, by iteration."""
+    return {k: 100 * PAGEBLOCK_PAGES * huge / PUBLISHED_FREE for k, huge in points.items()}
 
 
 def state_map(rows: pd.DataFrame, name: str) -> dict[str, np.ndarray]:
     """{free, stays, movable, label: one value a pageblock} of a state."""
     mine = rows[rows["name"].eq(name)].set_index("metric")["values"]
-    return {m: np.asarray(mine[m]) for m in ("free", "stays", "movable", "label")}
+    return {m: np.asarray(mine[m]) for m in MAPS}
 
 
 def about(study: Study) -> HTML | Markdown:
@@ -75,12 +80,14 @@ def llfree_answer(study: Study) -> Markdown:
     if _of(study, "llfree") is None:
         return NONE
     kernel, control = (curve(study.aged, name) for name in ("llfree", CONTROL))
+    linux, llfree = (list(published(p).values())[-1] for p in (PUBLISHED_BUDDY, PUBLISHED))
     return Markdown(
         f"**With the kernel's lists {kernel[:, -1].mean():.1f} % of free memory is in huge frames "
         f"after {kernel.shape[1] - 1} iterations** ({kernel[:, 0].mean():.1f} % before; published "
-        f"15.1 %), **with the control {control[:, -1].mean():.1f} %** (published, LLFree itself: "
-        f"94.3 %). The kernel's value is the part of memory that was never handed out, so it is "
-        "the same in every state; the control says that the benchmark can tell allocators apart."
+        f"{linux:.1f} %), **with the control {control[:, -1].mean():.1f} %** (published, LLFree "
+        f"itself: {llfree:.1f} %). The kernel's value is the part of memory that was never handed "
+        "out, so it is the same in every state; the control says that the benchmark can tell "
+        "allocators apart."
     )
 
 

@@ -112,11 +112,8 @@ class Study(Measured):
             drawn = draw(self)
         if drawn is None:
             return Markdown(f"*This study has nothing to show in `{name}`.*")
-        style.save(drawn, self.run.figures_dir, name)
-        style.plt.close(drawn)
         what = " ".join((draw.__doc__ or name).split("\n\n")[0].split())
-        png = self.run.figures_dir / f"{name}.png"
-        return Image(data=png.read_bytes(), width=980, alt=what)
+        return picture(drawn, self.run.figures_dir, name, what)
 
     def answers(self, demand: str, *metrics: str) -> Markdown:
         """A sentence a metric at the peak of a demand: all arms, from the lowest to the highest."""
@@ -208,6 +205,13 @@ class Study(Measured):
 
 def _agreeing(rows: pd.DataFrame) -> str:
     return f"{int(rows['agrees'].astype(bool).sum())} of {len(rows)}"
+
+
+def picture(drawn: style.Figure, folder: Path, name: str, what: str) -> Image:
+    """A figure, saved as SVG and PNG and closed; what: said instead of it."""
+    style.save(drawn, folder, name)
+    style.plt.close(drawn)
+    return Image(data=(folder / f"{name}.png").read_bytes(), width=980, alt=what)
 
 
 def table(frame: pd.DataFrame) -> HTML:

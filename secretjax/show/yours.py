@@ -20,7 +20,7 @@ from secretjax.machine import consistency, forecast, infer, lab, loss, probe, se
 from secretjax.machine.forecast import Forecast
 from secretjax.machine.seen import Capture
 from secretjax.show import style
-from secretjax.show.notebook import table
+from secretjax.show.notebook import picture, table
 from secretjax.show.sentences import short
 from secretjax.study import runs
 
@@ -28,11 +28,9 @@ LABELS = {
     "dm_2m_split": "2 MiB entries split",
     "dm_1g_split": "1 GiB entries split",
     "free_2m": "Free 2 MiB blocks",
-    "unmovable_pageblocks": "UNMOVABLE pageblocks",
-    "granted": "Secret pages granted",
     "huge_ok": "Huge pages others got",
 }
-SHOWN = ("dm_2m_split", "dm_1g_split", "free_2m", "huge_ok")
+SHOWN = tuple(LABELS)
 
 
 def open(params_file: str | Path, results_dir: str | Path) -> "Yours":
@@ -85,10 +83,7 @@ class Yours:
                 "have shown it. Run `secretjax capture --out params/machines/mine.npz` as root, "
                 "then this notebook again."
             )
-        return Markdown("\n".join([said, "", *[f"- {line}" for line in self._told()]]))
-
-    def _told(self) -> list[str]:
-        return [line for line in summary.lines(self.seen) if "agree" not in line]
+        return Markdown("\n".join([said, "", *[f"- {line}" for line in summary.facts(self.seen)]]))
 
     def agreement(self) -> HTML:
         """Everything that the kernel said twice."""
@@ -114,10 +109,7 @@ class Yours:
             return _not_modelled(error)
         with style.steady():
             drawn = draw(found, f"{self.name}. Run {self.run.run_id}")
-        style.save(drawn, self.run.figures_dir, name)
-        plt.close(drawn)
-        png = self.run.figures_dir / f"{name}.png"
-        return Image(data=png.read_bytes(), width=980, alt="Every proposal on this machine.")
+        return picture(drawn, self.run.figures_dir, name, "Every proposal on this machine.")
 
     def inferred(self) -> HTML:
         """What drawing each part of a start state costs on the lab's cases."""

@@ -43,7 +43,7 @@ def compare(path: Path, states: int, seed: int) -> pa.Table:
     replay    one row: allocations requested and how many got the kernel's pfn; over all
               snapshots the lists, and how many are equal in their order; frees, pageblocks claimed
               (of them by moving their free blocks) and blocks stolen on the way; pages of the zone;
-              `blocks_RULES`, `steals_RULES`: see `under_other_rules`
+              `blocks_RULES`, `steals_RULES`: see `under_every_rule`
     predict   one row a step and metric: the kernel's value, the model's mean and the 2.5 and
               97.5 percentiles of its states; `inside` that range; `values`: that of each state;
               `agrees` by `TOLERANCE`, null where it has none; `reason`: why it does not
@@ -75,7 +75,7 @@ def replay_row(path: Path) -> dict:
     row["claims_by_moving"] = ticks["CLAIMED_PART"]
     row["steals"] = ticks["STOLEN"]
     if row["steals"] or row["claims_by_moving"]:
-        row |= under_other_rules(case)
+        row |= under_every_rule(case, pfn, ticks)
     with np.load(path.with_name(f"{name}.replay.expected.npz"), allow_pickle=False) as kernel:
         row["same_pfn"] = int((pfn == kernel["request_pfn"]).sum())
         ends = kernel["list_off"]
@@ -89,9 +89,12 @@ def replay_row(path: Path) -> dict:
     return row
 
 
-def under_other_rules(case: ReplayCase) -> dict[str, int]:
-    """What the rules of other kernels do with the same requests, where they fall back in part.
+def under_every_rule(
+    case: ReplayCase, pfn: np.ndarray, ticks: dict[str, int]
+) -> dict[str, int]:
+    """What the rules of other kernels do with the same requests.
 
+    pfn, ticks: `engine.replay_counted` of the case under its own rules.
     blocks_RULES    pageblocks in which requests for UNMOVABLE pages got some
     steals_RULES    blocks stolen from a pageblock that could not be claimed
     Without those rules that this stream cannot be run under: a request that they refuse is given
@@ -99,10 +102,13 @@ def under_other_rules(case: ReplayCase) -> dict[str, int]:
     """
     asked = case.requests[case.requests[:, 0] == Request.ALLOC]
     unmovable = asked[:, 2] == Migratetype.UNMOVABLE
-    found = {}
+    found, own = {}, (pfn, ticks)
     for rules in FALLBACKS:
         try:
-            pfn, _, ticks = engine.replay_counted(case.start.under(rules), case.requests)
+            if rules == case.start.settings["fallback"]:
+                pfn, ticks = own
+            else:
+                pfn, _, ticks = engine.replay_counted(case.start.under(rules), case.requests)
         except UserError:
             continue
         got = pfn[unmovable & (pfn >= 0)]

@@ -26,7 +26,7 @@ START_SUFFIX = ".predict.npz"
 class Arm(Strict):
     """One way to back secret memory: a proposal behind an admission, each with its options.
 
-    rules   of the kernel that it runs on (KERNELS); null: those of the start state's own kernel
+    rules   of the kernel that it runs on (cases.start.FALLBACKS); null: of the start state's own
     """
 
     name: Name

@@ -150,6 +150,9 @@ def test_the_control_repairs_fragmentation_along_an_s(pages):
 def test_the_control_depends_on_its_seed_and_number_only():
     one, other = (control.run(LLFree(iterations=3), PAGES, SEED, 2)[1] for _ in range(2))
     np.testing.assert_array_equal(one, other)
+    free = control.Memory(np.full(64, PAGEBLOCK_PAGES))
+    free.take(PAGEBLOCK_PAGES + 5)
+    assert free.reserved == 0 and (free.free[:2] == [0, PAGEBLOCK_PAGES - 5]).all()
 
 
 def test_a_booted_zone_has_the_watermarks_of_the_captured_machine():

@@ -3,15 +3,10 @@
 import matplotlib.pyplot as plt
 import numpy as np
 
-from secretjax.ageing.control import PUBLISHED, PUBLISHED_BUDDY, PUBLISHED_FREE
-from secretjax.mm.words import PAGEBLOCK_PAGES
+from secretjax.ageing.control import PUBLISHED, PUBLISHED_BUDDY
 from secretjax.show import style
-from secretjax.show.aged import CONTROL, curve
-
-
-def published(points: dict[int, int]) -> tuple[list[int], list[float]]:
-    """Iterations, and % of free memory in huge frames."""
-    return list(points), [100 * PAGEBLOCK_PAGES * n / PUBLISHED_FREE for n in points.values()]
+from secretjax.show.aged import curve, published
+from secretjax.study.aged import CONTROL
 
 
 def draw(study):
@@ -29,12 +24,14 @@ def draw(study):
         x = np.arange(found.shape[1])
         axis.plot(x, found.T, color=colour, lw=0.8, alpha=0.35)
         axis.plot(x, found.mean(0), color=colour, lw=2.2, label=words)
-    axis.plot(*published(PUBLISHED), lw=0, marker="o", ms=7, mfc="none", mew=1.6,
-              color=style.KERNEL, label="LLFree, published")  # fmt: skip
-    axis.plot(*published(PUBLISHED_BUDDY), lw=0, marker="x", ms=8, mew=2, color=style.KERNEL,
-              label="Linux, published", zorder=5)  # fmt: skip
+    for points, words, mark in (
+        (PUBLISHED, "LLFree, published", {"marker": "o", "ms": 7, "mfc": "none", "mew": 1.6}),
+        (PUBLISHED_BUDDY, "Linux, published", {"marker": "x", "ms": 8, "mew": 2}),
+    ):
+        found = published(points)
+        axis.plot([*found], [*found.values()], lw=0, color=style.KERNEL, label=words, **mark)
     axis.set(xlabel="iterations: a tenth of the pages held comes and goes", ylim=(0, 100),
-             ylabel="% of free memory", xlim=(-1, found.shape[1]))  # fmt: skip
+             ylabel="% of free memory", xlim=(-1, len(x)))  # fmt: skip
     axis.set_title("Free memory in free huge frames")
     axis.legend(loc="center left", fontsize=9)
     states = len(curve(rows, "llfree"))

@@ -7,7 +7,8 @@ from matplotlib.patches import Patch
 
 from secretjax.mm.words import PAGEBLOCK_PAGES
 from secretjax.show import style
-from secretjax.show.aged import CAPTURED, CONTROL, numbers, state_map
+from secretjax.show.aged import numbers, state_map
+from secretjax.study.aged import CAPTURED, CONTROL
 
 KINDS = (
     ("not the buddy's", "#ffffff"),

@@ -5,7 +5,8 @@ import numpy as np
 import seaborn as sns
 
 from secretjax.show import style
-from secretjax.show.aged import CAPTURED, META, numbers
+from secretjax.show.aged import META, numbers
+from secretjax.study.aged import CAPTURED
 
 LOOKS = {"meta_like": (style.MODEL, "o"), "llfree": ("#009e73", "^")}
 
