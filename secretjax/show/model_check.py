@@ -85,16 +85,17 @@ def replay_covers(study: Study) -> Markdown:
 
 
 def other_rules(study: Study) -> HTML | Markdown:
-    """The same streams under the fallback rules of other kernels: how far they spread."""
+    """The same streams under the rules of other kernels: how far UNMOVABLE requests spread."""
     rows = study.replays
-    rows = rows[rows["blocks_K511"].notna()] if len(rows) else rows
+    every = [f"blocks_{rules}" for rules in RULES]
+    rows = rows[rows[every].gt(0).any(axis=1)] if len(rows) else rows
     if not len(rows):
         return FEW if len(study.replays) else NONE
     told = {"stream": rows["case"], "recorded under": rows["fallback"]}
     for rules, versions in RULES.items():
         counts = rows[[f"blocks_{rules}", f"steals_{rules}"]].astype("Int64").astype(str)
         shown = counts[f"blocks_{rules}"] + " (" + counts[f"steals_{rules}"] + ")"
-        told[f"{rules}, Linux {versions}"] = shown.where(rows[f"blocks_{rules}"].notna(), "-")
+        told[f"{rules}, {versions}"] = shown.where(rows[f"blocks_{rules}"].notna(), "-")
     return table(pd.DataFrame(told))
 
 

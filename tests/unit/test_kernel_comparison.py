@@ -80,6 +80,10 @@ def test_newer_rules_spread_the_same_requests_over_more_pageblocks():
     row = {"case": "f", "fallback": "K511"} | found | {"blocks_K610": None}
     shown = model_check.other_rules(Compared(pd.DataFrame([row]), pd.DataFrame()))
     assert "183 (0)" in shown.data and "229 (679)" in shown.data and ">-<" in shown.data
+    assert all(f"{rules}, {words}" in shown.data for rules, words in model_check.RULES.items())
+    movable = row | {"blocks_K511": 0, "blocks_K612y": 0}  # says nothing of UNMOVABLE requests
+    none = model_check.other_rules(Compared(pd.DataFrame([movable]), pd.DataFrame()))
+    assert none is model_check.FEW
 
 
 def test_figures_are_judged_and_misses_have_a_reason(compared):
