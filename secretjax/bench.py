@@ -12,8 +12,8 @@ from importlib import resources
 from pathlib import Path
 from statistics import median
 
-LANES = 256
-STEPS = 500
+LANES = 64
+STEPS = 4096
 CASES = (
     "f_mixed_s1", "f_steal_s1", "f_compact_s1", "f_anonfrag_s1", "f_secretfrag_s1", "f_secret_s1",
     "f_anon_s1", "f_pipe_s1",

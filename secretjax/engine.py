@@ -33,7 +33,7 @@ from secretjax.proposals.base import Proposal
 from secretjax.workloads import _recorded as recorded
 from secretjax.workloads.base import Churn, Pages, Script, Workload
 
-LANES = 256  # states in a block: what fits the cache and still amortizes each step's dispatch
+LANES = 64  # states in a block: enough to fill the vector units, few enough to end together
 STEPS = 4096  # steps between two looks at who is done
 NARROW, PATIENCE = 8, 16  # this share of the states late at so many looks: a block of their own
 STREAM = 1 << 18  # grain of a recorded stream's length: one lane, so that room costs nothing

@@ -18,6 +18,7 @@ from jax import lax
 from secretjax.mm import percpu
 from secretjax.mm.act import seldom, usual
 from secretjax.mm.choose import Choice, choose
+from secretjax.mm.commit import commit
 from secretjax.mm.layout import (
     LOW_ORDER_LISTS,
     NODE,
@@ -75,20 +76,6 @@ class View(NamedTuple):
     block_at: Word
     listed: Word  # 1: the list is one of free blocks, 0: a per-CPU list
     index: Word  # which one
-
-
-def commit(zone: Zone) -> Zone:
-    """The arrays after the writes that the last step decided."""
-    w = zone.writes
-    cells = jnp.stack([w.cell0, w.cell1, w.cell2, w.cell3, w.cell4, w.cell5])
-    words = jnp.stack([w.word0, w.word1, w.word2, w.word3, w.word4, w.word5])
-    put = {"mode": "drop", "unique_indices": True}
-    return zone._replace(
-        link=zone.link.at[cells].set(words, **put),
-        block=zone.block.at[w.block].set(w.block_word, **put),
-        handle=zone.handle.at[w.handle].set(w.handle_word, **put),
-        ticks=zone.ticks.at[w.tick].add(w.amount, **put),
-    )
 
 
 def once(go: Flag, compute, *values):
