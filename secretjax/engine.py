@@ -286,21 +286,21 @@ def simulate(
     bases = [jax.tree.map(np.asarray, load(start)) for start in starts]
     if len({base.link.shape for base in bases}) > 1:
         raise UserError("start states of different size cannot share a batch; run them apart")
+    order = sorted(range(states), key=lambda i: i % len(starts))  # equals end at about one time
     parts = []
+    run = partial(_block, starts, bases, demand, proposal, admission, seed, ageing_events)
     for first in range(0, states, lanes):
-        numbers = range(first, min(first + lanes, states))
-        parts.append(
-            _block(starts, bases, numbers, demand, proposal, admission, seed, ageing_events)
-        )
+        numbers = order[first : first + lanes]
+        parts.append(run(numbers))
         if progress:
-            progress(numbers[-1] + 1, states)
-    steps = parts[0][0]
-    values = {m: np.concatenate([p[1][m] for p in parts]) for m in parts[0][1]}
+            progress(first + len(numbers), states)
+    steps, place = parts[0][0], np.argsort(order)
+    values = {m: np.concatenate([p[1][m] for p in parts])[place] for m in parts[0][1]}
     names = tuple(starts[i % len(starts)].name for i in range(states))
-    return Outcome(steps, values, names, np.concatenate([p[2] for p in parts]))
+    return Outcome(steps, values, names, np.concatenate([p[2] for p in parts])[place])
 
 
-def _block(starts, bases, numbers, demand, proposal, admission, seed, ageing_events):
+def _block(starts, bases, demand, proposal, admission, seed, ageing_events, numbers):
     """Steps, values and digests of the states with these numbers."""
     pages = pages_of(bases[0])
     pools = [Pages(start) for start in starts]

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
+from secretjax import proposals
 from secretjax.errors import UserError
 from secretjax.study import identity, plugins, runs, tables
 from secretjax.study.params import Ageing, Arm, Demand, Params
@@ -34,6 +35,12 @@ def compute(study: Params, folder: Path, jobs: int) -> Iterator[Done]:
     Raises `UserError` for whatever the model refuses; the points that are done stay.
     """
     missing: dict[str, Callable[[], None]] = {}
+    for arm, demand in sorted(study.points(), key=_is_short):
+        file = runs.point_file(folder, identity.point_key(study, arm, demand))
+        if runs.done(folder, file, tables.SAMPLES):
+            yield Done(f"{demand.name}: {arm.name}", True, 0.0)
+        else:
+            missing[f"{demand.name}: {arm.name}"] = partial(_point, study, arm, demand, file)
     for case in study.kernel_files():
         file = runs.point_file(folder, identity.kernel_key(study, case))
         what = f"kernel: {case.name.removesuffix('.npz')}"
@@ -48,12 +55,6 @@ def compute(study: Params, folder: Path, jobs: int) -> Iterator[Done]:
             yield Done(what, True, 0.0)
         else:
             missing[what] = partial(_age, study, item, file)
-    for arm, demand in study.points():
-        file = runs.point_file(folder, identity.point_key(study, arm, demand))
-        if runs.done(folder, file, tables.SAMPLES):
-            yield Done(f"{demand.name}: {arm.name}", True, 0.0)
-        else:
-            missing[f"{demand.name}: {arm.name}"] = partial(_point, study, arm, demand, file)
     if not missing:
         return
     with workers(min(jobs, len(missing))) as pool:
@@ -65,6 +66,11 @@ def compute(study: Params, folder: Path, jobs: int) -> Iterator[Done]:
             for worker in multiprocessing.active_children():
                 worker.terminate()
             raise
+
+
+def _is_short(point: tuple[Arm, Demand]) -> bool:
+    """A pool that is full asks for a pageblock at each fault: such points are begun first."""
+    return not proposals.table()[point[0].proposal].pool
 
 
 def workers(jobs: int) -> Executor:

@@ -108,6 +108,7 @@ def test_the_compiled_step_copies_no_big_array():
     text = run.lower(zones, own, table, 10).compile().as_text()
     loops = [c for c in re.split(r"\n(?=%|ENTRY)", text) if "scatter" in c or " while(" in c]
     assert loops, "the compiled text has no loop: this test looks at nothing"
+    assert "xla_cpu_small_call" in text, "the loop is not one native function"
     big = {zones.link.shape[1], zones.block.shape[1], zones.handle.shape[1]}
     for line in text.splitlines():
         found = re.search(r"= s32\[4,(\d+)\]\S* copy\(", line)
