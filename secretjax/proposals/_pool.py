@@ -103,16 +103,16 @@ class Pool(Proposal):
         took = (stage == FROM_POOL) & (got if self.shared else stage > 0)
         gone = stage == GIVE
         idle = (stage == IDLE) & got & (self.spare(own) if self.shared else stage < 0)
+        cannot = ((stage == GROW) & ~got) | (stage == UNDO)
+        alone = cannot & fault if self.fallback else cannot & False
+        room = jnp.where(in_pool, PAGEBLOCK_PAGES - 1, own.room - took)
         own = own._replace(
             chunk=jnp.where(grew | idle, answer, own.chunk),
             pool=own.pool
             + jnp.where(in_pool, PAGEBLOCK_PAGES, 0)
             - jnp.where(gone, PAGEBLOCK_PAGES, 0),
-            room=own.room
-            + jnp.where(in_pool, PAGEBLOCK_PAGES - 1 - own.room, jnp.where(took, -1, 0)),
+            room=jnp.where(alone, 0, room),  # what is left in hand is another file's
         )
-        cannot = ((stage == GROW) & ~got) | (stage == UNDO)
-        alone = cannot & fault if self.fallback else cannot & False
         on_stage = [
             ((stage == FROM_POOL) & ~got, GROW),
             (grew, HIDE),

@@ -1,12 +1,15 @@
 """What every proposal must keep, under every admission rule that fits it and every demand."""
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 
 from secretjax import admission, engine, proposals, workloads
 from secretjax.errors import UserError
+from secretjax.mm.state import Op
 from secretjax.mm.validate import validate
+from secretjax.proposals.base import Ask, Own, Result, When
 from tests.oracle import streams
 
 STATES = 4
@@ -154,3 +157,26 @@ def test_a_private_pool_strands_almost_a_pageblock_a_file():
     assert (held > 0).any(), "no state had a pageblock for the pool: this test looks at nothing"
     assert (idle >= held * 0.99).all()
     assert shared["stranded_pages"].max() < 512
+
+
+def fault(pool, own, first):
+    """Commands, registers and result of a page fault when there is no pageblock to be had."""
+    ask, asked = Ask(*map(jnp.int32, (When.FAULT, 7, first, 0))), []
+    while True:
+        command = pool.command(own, ask)
+        asked.append((int(command.op), int(command.order)))
+        turn = pool.advance(own, ask, jnp.int32(-1 if asked[-1] == (Op.GET, 9) else 4096))
+        if turn.result != Result.ON:
+            return asked, turn.own._replace(stage=jnp.int32(0)), int(turn.result)
+        own = turn.own
+
+
+def test_a_file_that_begins_with_a_single_page_takes_none_of_another_files():
+    pool = proposals.make("pmd_pool")
+    left = {"chunk": 5120, "room": 300, "pool": 512, "held": 212}  # by the file before
+    own = Own(*(jnp.int32(left.get(name, 0)) for name in Own._fields))
+    assert fault(pool, own, 0)[0] == [(Op.NOTE, 0)]  # that file itself goes on in its pageblock
+    single = [(Op.GET, 9), (Op.GET, 0), (Op.UNMAP, 0)]
+    for first in (1, 0, 0):
+        asked, own, result = fault(pool, own, first)
+        assert asked == single and result == Result.SINGLE
