@@ -9,7 +9,7 @@ from secretjax.mm.layout import ORDER_SHIFT, SPLIT, TAKEN, TYPE, WHERE_SHIFT, Us
 from secretjax.mm.state import Tick, Word, Zone
 from secretjax.mm.words import NR_PAGE_ORDERS, PAGEBLOCK_ORDER, PAGEBLOCK_PAGES, Event, Migratetype
 
-MEMORY_BLOCK = 64  # pageblocks; arch/x86/mm/init_64.c: MIN_MEMORY_BLOCK_SIZE
+MEMORY_BLOCK = 64  # pageblocks; arch/x86/mm/init_64.c: MIN_MEMORY_BLOCK_SIZE, one section
 
 
 class Reading(NamedTuple):
@@ -64,19 +64,18 @@ def events_of(ticks: Int32[Array, " ticks"], own: dict) -> Int32[Array, " events
     return jnp.stack([e.get(event, jnp.zeros_like(splits)) for event in Event])
 
 
-def offlining(zone: Zone, word, pages: int) -> Int32[Array, " 2"]:
+def offlining(zone: Zone, word, in_use) -> Int32[Array, " 2"]:
     """Memory blocks that cannot be offlined: refused at once, and those whose attempt never ends.
 
-    word: first words of the rows. mm/page_isolation.c: has_unmovable_pages() refuses CMA pageblocks
-    and pages in use that are on no LRU list; what is on one but cannot be migrated, as pinned and
-    secret pages, mm/memory_hotplug.c: offline_pages() tries again until a signal comes.
+    word: first words of the rows; in_use: those of blocks that somebody holds. Refused
+    (mm/page_isolation.c: has_unmovable_pages()) are CMA pageblocks and pages in use that are on no
+    LRU list; what is on one but cannot be migrated, as pinned and secret pages,
+    mm/memory_hotplug.c: offline_pages() tries again until a signal comes.
     """
-    blocks = pages >> PAGEBLOCK_ORDER
-    kind = word >> WHERE_SHIFT
-    in_use = (kind == Where.NONE) & ((word & Use.USED) != 0)
+    blocks = len(word) >> PAGEBLOCK_ORDER
     on_list = (word & Use.LRU) != 0
     fixed = ((word & Use.FIXED) != 0) | (((word & Use.SECRET) != 0) & (zone.limits.secret != 1))
-    refused = (in_use & ~on_list) | (kind == Where.POOL)
+    refused = (in_use & ~on_list) | (word >> WHERE_SHIFT == Where.POOL)
     of_block = lambda x: x.reshape(blocks, PAGEBLOCK_PAGES).any(1)  # noqa: E731
     refused = of_block(refused) | ((zone.block[:blocks] & TYPE) == Migratetype.CMA)
     rest = (0, -blocks % MEMORY_BLOCK)
@@ -122,7 +121,7 @@ def read(
         unmovable_blocks=count(stuck > 0),
         polluted_pages=jnp.stack([count(jnp.where(these, stuck, 0)) for these in lent]),
         secret_misplaced=count(jnp.where(lent[0] | lent[1], secret, 0)),
-        offline=offlining(zone, word, pages),
+        offline=offlining(zone, word, in_use),
         used_pages=count(size),
         pcp_pages=zone.now.pcp_count,
         movable_pages=count(jnp.where(stays, 0, size)),
