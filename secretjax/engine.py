@@ -31,7 +31,7 @@ from secretjax.program import Program, Rules
 from secretjax.program import start as start_program
 from secretjax.proposals.base import Proposal
 from secretjax.workloads import _recorded as recorded
-from secretjax.workloads.base import Churn, Pages, Script, Workload
+from secretjax.workloads.base import Churn, Do, Pages, Script, Workload
 
 LANES = 64  # states in a block: enough to fill the vector units, few enough to end together
 STEPS = 4096  # steps between two looks at who is done
@@ -157,8 +157,11 @@ def measurer(pages: int) -> Callable:
             Event.GRANTED: me.granted,
             Event.FALLBACK: me.fallback,
             Event.ZEROED: me.granted,
+            Event.ZEROED_APART: me.apart,
             Event.REFUSED_MMAP: me.refused_mmap,
             Event.REFUSED_FAULT: me.refused_fault,
+            Event.OOM_FAULT: me.killed,
+            Event.SIGBUS_FAULT: me.sigbus,
             Event.HUGE_TRIED: me.huge_tried,
             Event.HUGE_OK: me.huge_ok,
         }
@@ -239,12 +242,19 @@ class Lane(NamedTuple):
 
 
 def _lane(
-    start, pool: Pages, demand: Workload, rng: np.random.Generator, ageing_events: int
+    start,
+    pool: Pages,
+    demand: Workload,
+    rng: np.random.Generator,
+    ageing_events: int,
+    fill: int,
 ) -> Lane:
     total = start.zone["managed"]
     secret = demand.secret(total)
     churn = Churn(pool, rng, secret, ageing_events + demand.events(total))
     script = Script(secret)
+    if fill:
+        script.do(Do.FILL, fill)
     if ageing_events:
         script.add(churn.rows(ageing_events))
     demand.write(script, total, churn)
@@ -280,7 +290,7 @@ def simulate(
         raise UserError(
             f"admission '{admission.name}' cannot wrap '{proposal.name}': it has no pool"
         )
-    if admission.reserves:
+    if admission.reserves and not proposal.shared:
         proposal = replace(proposal, shared=True)
     starts = [proposal.prepare(start) for start in starts]
     bases = [jax.tree.map(np.asarray, load(start)) for start in starts]
@@ -311,6 +321,7 @@ def _block(starts, bases, demand, proposal, admission, seed, ageing_events, numb
             demand,
             generator(seed, i),
             ageing_events,
+            proposal.fill(starts[i % len(starts)].zone["managed"]),
         )
         for i in numbers
     ]

@@ -1,5 +1,7 @@
 """Small made-up zones for tests."""
 
+from dataclasses import replace
+
 import numpy as np
 
 from secretjax.cases import CLASSES, ZONE_FIELDS, StartState
@@ -20,4 +22,18 @@ def fresh(pages: int, level: int = 2, name: str = "fresh") -> StartState:
         page_class=np.full(pages, CLASSES.index("free_buddy"), np.uint8), page_classes=CLASSES,
         dm_pfn=blocks, dm_level=np.full_like(blocks, level), dm_nonpresent=zeros,
         settings={"fallback": "K612y", "secret_pool": "none", "total_pages": pages},
+    )  # fmt: skip
+
+
+def scattered(pages: int, kind: str = "kernel_other", name: str = "scattered") -> StartState:
+    """As `fresh`, but the first of every four pages is in use: no free block above order 1."""
+    start = fresh(pages, name=name)
+    first = np.arange(0, pages, 4)
+    pfn = np.concatenate([first + 1, first + 2])
+    order = np.repeat([0, 1], len(first))
+    classes = start.page_class.copy()
+    classes[first] = CLASSES.index(kind)
+    return replace(
+        start, list_pfn=pfn, list_order=order, list_mt=np.ones_like(pfn),
+        list_kind=np.zeros_like(pfn), page_class=classes,
     )  # fmt: skip

@@ -82,6 +82,19 @@ ABOUT = {
     ),
     Event.KSWAPD_RUN: ("times that kswapd ran", CALLS, None, "vmstat pageoutrun"),
     Event.KCOMPACTD_RUN: ("times that kcompactd compacted", CALLS, None, "mm_compaction_begin"),
+    Event.OOM_FAULT: (
+        "faults refused that call the OOM killer",
+        "faults",
+        "lower",
+        "VM_FAULT_OOM, pagefault_out_of_memory()",
+    ),
+    Event.SIGBUS_FAULT: ("faults refused with SIGBUS", "faults", "lower", "VM_FAULT_SIGBUS"),
+    Event.ZEROED_APART: (
+        "pages zeroed through a temporary mapping",
+        PAGES,
+        None,
+        "mermap: Brendan Jackman, page_alloc-unmapped, 2026",
+    ),
 }
 
 

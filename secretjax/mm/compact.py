@@ -362,7 +362,7 @@ def compacted(plan: Plan, view, command: Command, now: Registers, limits: Limits
     caught = task & (now.capture >= 0)
     succeeds(plan, caught, now)
     plan.set(caught, attempt=int(Try.FAST))
-    follows = jnp.where(now.run == Run.ASYNC, int(Try.RECLAIM), int(Try.LAST))
+    follows = jnp.where(now.attempt == Try.ASYNC, int(Try.RECLAIM), int(Try.LAST))
     plan.set(task & ~caught & (now.run != Run.MANUAL), attempt=follows)
     plan.finish(task & (now.run == Run.MANUAL))
 

@@ -171,7 +171,8 @@ class Command(NamedTuple):
     # FREE, MAP: 1, a handle of which nothing is known is no fault, the answer is -1; nothing is
     # known of it after the block was given back (a stream that gives back parts says 0)
     compact: Word  # GET: `words.DIRECT`, the task may itself reclaim and compact; `words.THP`: it
-    # may, and does not wake kswapd; 0: it may not
+    # may, and does not wake kswapd; `NORETRY`: it may, but not with SYNC_LIGHT; `LIGHT`: it may
+    # not, and does not wake kswapd; 0: it may not
 
 
 class Limits(NamedTuple):

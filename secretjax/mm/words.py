@@ -9,7 +9,9 @@ PAGEBLOCK_PAGES = 1 << PAGEBLOCK_ORDER
 GIGABYTE_BLOCKS = 512
 COSTLY_ORDER = 3  # PAGE_ALLOC_COSTLY_ORDER
 CLUSTER = 32  # COMPACT_CLUSTER_MAX
-DIRECT, THP = 1, 2  # what a request may do: GFP_KERNEL and alike, vma_thp_gfp_mask() with madvise
+# What a request may do (Command.compact): GFP_KERNEL and alike; vma_thp_gfp_mask() with madvise;
+# GFP_KERNEL | __GFP_NORETRY; GFP_TRANSHUGE_LIGHT, which neither reclaims nor wakes kswapd
+DIRECT, THP, NORETRY, LIGHT = 1, 2, 3, 4
 PCP_LISTS = 14  # NR_PCP_LISTS: 3 types of orders 0-3, order 9 not movable, order 9 movable
 PCP_SCALE_MAX = 5  # CONFIG_PCP_BATCH_SCALE_MAX
 
@@ -66,3 +68,6 @@ class Event(IntEnum):
     COMPACT_STALL = 21  # requests that compacted memory themselves (vmstat compact_stall)
     KSWAPD_RUN = 22  # kswapd woke and went back to sleep (vmstat pageoutrun)
     KCOMPACTD_RUN = 23  # compactions by kcompactd, proactive or for an order
+    OOM_FAULT = 24  # faults that were refused with VM_FAULT_OOM
+    SIGBUS_FAULT = 25  # and with VM_FAULT_SIGBUS
+    ZEROED_APART = 26  # of ZEROED, through a temporary mapping of one CPU

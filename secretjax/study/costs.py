@@ -8,7 +8,7 @@ Total in ns, of the CPUs that ask for the work (for `low`, `best` and `high` of 
                                      __split_large_page
   + FLUSH x (flush + flush_receiver x (cpus - 1))                arch/x86/mm/tlb.c: flush_tlb_func
   + MIGRATED x migrate_page + MIGRATE_FAILED x migrate_failure   mm/migrate.c: migrate_pages_batch
-  + SECRET_COPIED x window                     as arch/x86/kernel/alternative.c: __text_poke
+  + (SECRET_COPIED + ZEROED_APART) x window    as arch/x86/kernel/alternative.c: __text_poke
   + (TAKEN + TAKE_FAILED) x take_range         mm/page_alloc.c: alloc_contig_range
   + (ALLOCATED + FREED) x buddy + CLAIMED x claim     mm/page_alloc.c: __rmqueue, __free_one_page
 
@@ -127,6 +127,7 @@ def weights(table: Costs, cpus: int, bound: Bound) -> Float64[np.ndarray, " even
         Event.MIGRATED: table.ns("migrate_page", bound),
         Event.MIGRATE_FAILED: table.ns("migrate_failure", bound),
         Event.SECRET_COPIED: table.ns("window", bound),
+        Event.ZEROED_APART: table.ns("window", bound),
         Event.TAKEN: table.ns("take_range", bound),
         Event.TAKE_FAILED: table.ns("take_range", bound),
         Event.ALLOCATED: table.ns("buddy", bound),
