@@ -25,12 +25,15 @@ def fresh(pages: int, level: int = 2, name: str = "fresh") -> StartState:
     )  # fmt: skip
 
 
-def scattered(pages: int, kind: str = "kernel_other", name: str = "scattered") -> StartState:
-    """As `fresh`, but the first of every four pages is in use: no free block above order 1."""
-    start = fresh(pages, name=name)
-    first = np.arange(0, pages, 4)
-    pfn = np.concatenate([first + 1, first + 2])
-    order = np.repeat([0, 1], len(first))
+def scattered(pages: int, kind: str = "kernel_other", below: int | None = None) -> StartState:
+    """As `fresh`, but below `below` the first of every four pages is in use: nothing above order 1
+    is free there.
+    """
+    start = fresh(pages, name="scattered")
+    below = pages if below is None else below
+    first, large = np.arange(0, below, 4), np.arange(below, pages, 1024)
+    pfn = np.concatenate([first + 1, first + 2, large])
+    order = np.repeat([0, 1, 10], [len(first), len(first), len(large)])
     classes = start.page_class.copy()
     classes[first] = CLASSES.index(kind)
     return replace(

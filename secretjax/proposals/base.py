@@ -79,12 +79,6 @@ def one_page(ask: Ask, *, movable: bool = False, secret: bool = True) -> Command
     return command(Op.GET, type_=type_, use=use, owner=ask.handle)
 
 
-def one_of(option: str, value: str, allowed) -> None:
-    """`ValueError` unless the option has one of these values."""
-    if value not in allowed:
-        raise ValueError(f"{option}: found '{value}', allowed are {', '.join(allowed)}")
-
-
 class Turn(NamedTuple):
     """A proposal's state after an answer, and how the event goes on."""
 

@@ -10,7 +10,7 @@ from secretjax.mm.load import with_cma_area
 from secretjax.mm.state import Op
 from secretjax.mm.words import Migratetype
 from secretjax.proposals._pool import Pool
-from secretjax.proposals.base import When, command, one_of
+from secretjax.proposals.base import When, command
 
 ALL = 1 << 20
 
@@ -48,7 +48,6 @@ class FixedPool(Pool):
     def __post_init__(self):
         if not 1 <= self.percent <= 90:
             raise ValueError(f"percent: found {self.percent}, allowed are 1 to 90")
-        one_of("when_empty", self.when_empty, ("oom", "sigbus", "fallback"))
         object.__setattr__(self, "fallback", self.when_empty == "fallback")
 
     @property

@@ -6,7 +6,7 @@ from typing import Literal
 from secretjax.mm.state import Op
 from secretjax.mm.words import DIRECT, LIGHT, NORETRY, PAGEBLOCK_ORDER, Migratetype
 from secretjax.proposals._pool import Pool
-from secretjax.proposals.base import command, one_of
+from secretjax.proposals.base import command
 
 FLAGS = {"direct": DIRECT, "noretry": NORETRY, "light": LIGHT}
 
@@ -33,9 +33,6 @@ class PmdPool(Pool):
     pool = True
     fallback: bool = True
     flags: Literal["direct", "noretry", "light"] = "direct"
-
-    def __post_init__(self):
-        one_of("flags", self.flags, FLAGS)
 
     def grow(self, ask, use, owner):
         unmovable, may = Migratetype.UNMOVABLE, FLAGS[self.flags]

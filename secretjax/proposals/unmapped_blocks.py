@@ -3,10 +3,7 @@
 from dataclasses import dataclass, field
 from typing import Literal
 
-from secretjax.proposals.base import one_of
 from secretjax.proposals.pmd_pool import PmdPool
-
-BACK = ("never", "pressure", "at_once")
 
 
 @dataclass(frozen=True)
@@ -43,8 +40,6 @@ class UnmappedBlocks(PmdPool):
     back: Literal["never", "pressure", "at_once"] = "pressure"
 
     def __post_init__(self):
-        super().__post_init__()
-        one_of("back", self.back, BACK)
         object.__setattr__(self, "keep_idle", self.back != "at_once")
 
     @property
