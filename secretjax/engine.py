@@ -157,7 +157,7 @@ def measurer(pages: int) -> Callable:
             Event.GRANTED: me.granted,
             Event.FALLBACK: me.fallback,
             Event.ZEROED: me.granted,
-            Event.ZEROED_APART: me.apart,
+            Event.WINDOW: me.apart,
             Event.REFUSED_MMAP: me.refused_mmap,
             Event.REFUSED_FAULT: me.refused_fault,
             Event.OOM_FAULT: me.killed,
@@ -208,7 +208,7 @@ def owned(zone: Zone, pfn, handle, handles: int, fixed=()) -> Zone:
     return zone._replace(link=link, handle=table)
 
 
-def timed(zone: Zone, rng: np.random.Generator, moves: bool) -> Zone:
+def timed(zone: Zone, rng: np.random.Generator, secret: int) -> Zone:
     """The zone (of NumPy arrays) with its own timing of background threads.
 
     Half a second lasts 900 to 26,000 page faults, 4,900 in the middle: as the captured runs, whose
@@ -219,7 +219,7 @@ def timed(zone: Zone, rng: np.random.Generator, moves: bool) -> Zone:
     least, spread = 100 * np.exp(rng.uniform(np.log(917), np.log(4_050))), rng.uniform(0, 1)
     pace = least * 6.4**spread
     random, poll = rng.integers(1, 1 << 31), rng.uniform(1, pace)
-    limits = zone.limits._replace(period=as32(least), secret=as32(moves))
+    limits = zone.limits._replace(period=as32(least), secret=as32(secret))
     now = zone.now._replace(random=as32(random), poll=as32(poll), pace=as32(pace))
     return zone._replace(limits=limits, now=now)
 
@@ -330,7 +330,7 @@ def _block(starts, bases, demand, proposal, admission, seed, ageing_events, numb
     zones = (bases[i % len(starts)] for i in numbers)
     block = stack(
         [
-            timed(owned(b, z.pfn, z.handle, handles, z.fixed), z.rng, proposal.moves)
+            timed(owned(b, z.pfn, z.handle, handles, z.fixed), z.rng, proposal.secret)
             for b, z in zip(zones, lanes, strict=True)
         ]
     )

@@ -33,13 +33,17 @@ def stepper(pages: int):
 settled = jax.jit(commit)
 
 
-def do(zone, asked, look=None):
-    """(zone, answer) after the command. look: called with the zone after each step."""
+def do(zone, asked, look=None, change=None):
+    """(zone, answer) after the command.
+
+    look: called with the zone after each step. change: gives another zone to go on with.
+    """
     run = stepper(len(zone.link) // 2 - HEADS)
     for _ in range(MOST):
         zone, finished, answer = run(zone, asked)
         if look:
             look(settled(zone))
+        zone = change(zone) if change else zone
         if finished:
             zone, _, _ = run(zone, command(Op.NOTHING))
             return zone, int(answer)

@@ -51,6 +51,12 @@ ABOUT = {
         "lower",
         "copied through a temporary mapping",
     ),
+    Event.COPIED_MAPPED: (
+        "secret pages moved through the direct map",
+        PAGES,
+        "lower",
+        "David Hildenbrand, February 2021: map, copy, unmap",
+    ),
     Event.TAKEN: ("contiguous ranges taken", "pageblocks", None, "alloc_contig_range()"),
     Event.TAKE_FAILED: (
         "contiguous ranges that could not be emptied",
@@ -89,11 +95,11 @@ ABOUT = {
         "VM_FAULT_OOM, pagefault_out_of_memory()",
     ),
     Event.SIGBUS_FAULT: ("faults refused with SIGBUS", "faults", "lower", "VM_FAULT_SIGBUS"),
-    Event.ZEROED_APART: (
-        "pages zeroed through a temporary mapping",
+    Event.WINDOW: (
+        "temporary mappings of one CPU",
         PAGES,
         None,
-        "mermap: Brendan Jackman, page_alloc-unmapped, 2026",
+        "as arch/x86/kernel/alternative.c: __text_poke; mermap: Brendan Jackman, 2026",
     ),
 }
 

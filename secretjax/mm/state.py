@@ -72,6 +72,8 @@ class Phase(IntEnum):
     MARK = 54  # migrate_pages(): a page has moved to its target
     EMPTIED = 55  # and when all have: over the pages left behind, to give them back
     RESET = 48  # __reset_isolation_suitable(): over the pageblocks
+    SHOW = 56  # a secret page comes back into the direct map, to be copied
+    HIDE = 57  # and leaves it again, as its destination cannot
 
 
 class Sub(IntEnum):
@@ -189,7 +191,7 @@ class Limits(NamedTuple):
     high_min: Word
     high_max: Word
     unevictable: Word  # vm.compact_unevictable_allowed
-    secret: Word  # secret pages: 0 are isolated in vain, 1 can be migrated, 2 are not isolated
+    secret: Word  # `words.Secret`
     score_high: Word  # proactive compaction starts above, 1000: never
     score_low: Word  # and ends
     period: Word  # least that half a second lasts: time between two looks at the score

@@ -24,6 +24,15 @@ class Fallback(IntEnum):
     K612y = 2  # 6.12.29 and later
 
 
+class Secret(IntEnum):
+    """Bits of `state.Limits.secret`: what migration does with secret pages; 0: isolated in vain."""
+
+    MOVES = 1  # they are migrated: through a temporary mapping of one CPU,
+    INACCESSIBLE = 2  # AS_INACCESSIBLE: compaction does not even isolate them
+    DIRECT_MAP = 4  # with MOVES: or by putting them back into the direct map
+    GROUPED = 8  # with MOVES: only into pageblocks whose 2 MiB entry is split already
+
+
 class Migratetype(IntEnum):
     """Types of pageblocks and free lists.
 
@@ -56,7 +65,7 @@ class Event(IntEnum):
     ZEROED = 9  # pages zeroed for users of secret memory
     MIGRATED = 10  # pages moved (vmstat pgmigrate_success)
     MIGRATE_FAILED = 11  # pages that could not be (vmstat pgmigrate_fail)
-    SECRET_COPIED = 12  # of MIGRATED, secret pages: each copied through a temporary mapping
+    SECRET_COPIED = 12  # of MIGRATED, secret pages: each copied through a mapping made for it
     TAKEN = 13  # contiguous ranges taken (cma_alloc, alloc_contig_range)
     TAKE_FAILED = 14  # ranges that could not be emptied (-EBUSY)
     GRANTED = 15  # secret pages handed to users
@@ -70,4 +79,5 @@ class Event(IntEnum):
     KCOMPACTD_RUN = 23  # compactions by kcompactd, proactive or for an order
     OOM_FAULT = 24  # faults that were refused with VM_FAULT_OOM
     SIGBUS_FAULT = 25  # and with VM_FAULT_SIGBUS
-    ZEROED_APART = 26  # of ZEROED, through a temporary mapping of one CPU
+    WINDOW = 26  # pages that one CPU mapped for itself, to copy or to zero them
+    COPIED_MAPPED = 27  # of SECRET_COPIED, through the direct map

@@ -114,6 +114,11 @@ class Proposal:
         return start
 
     @property
+    def secret(self) -> int:
+        """What migration does with its secret pages, bits of `words.Secret`."""
+        return 0
+
+    @property
     def kills(self) -> bool:
         """Whether a fault that is refused ends in the OOM killer (VM_FAULT_OOM), else in SIGBUS."""
         return True

@@ -146,7 +146,7 @@ class TestUnmappedBlocks:
         assert value["unmap_call"][2] == value["flush"][2] == 2  # two blocks for 600 pages
         assert value["pool_pages"][2] == 1024
         assert value["dm_2m_split"][2] == 0
-        assert value["zeroed_apart"][2] == value["zeroed"][2] == 600
+        assert value["window"][2] == value["zeroed"][2] == 600
 
     def test_freed_pages_stay_unmapped(self):
         value = run(self.ROWS, "unmapped_blocks")
