@@ -241,20 +241,13 @@ class Lane(NamedTuple):
     first_spare: int
 
 
-def _lane(
-    start,
-    pool: Pages,
-    demand: Workload,
-    rng: np.random.Generator,
-    ageing_events: int,
-    fill: int,
-) -> Lane:
+def _lane(start, pool: Pages, demand: Workload, proposal: Proposal, rng, ageing_events) -> Lane:
     total = start.zone["managed"]
     secret = demand.secret(total)
     churn = Churn(pool, rng, secret, ageing_events + demand.events(total))
     script = Script(secret)
-    if fill:
-        script.do(Do.FILL, fill)
+    if proposal.fill(total):
+        script.do(Do.FILL, proposal.fill(total))
     if ageing_events:
         script.add(churn.rows(ageing_events))
     demand.write(script, total, churn)
@@ -314,17 +307,10 @@ def _block(starts, bases, demand, proposal, admission, seed, ageing_events, numb
     """Steps, values and digests of the states with these numbers."""
     pages = pages_of(bases[0])
     pools = [Pages(start) for start in starts]
-    lanes = [
-        _lane(
-            starts[i % len(starts)],
-            pools[i % len(starts)],
-            demand,
-            generator(seed, i),
-            ageing_events,
-            proposal.fill(starts[i % len(starts)].zone["managed"]),
-        )
-        for i in numbers
-    ]
+    lanes = []
+    for i in numbers:
+        k, rng = i % len(starts), generator(seed, i)
+        lanes.append(_lane(starts[k], pools[k], demand, proposal, rng, ageing_events))
     scripts = [lane.script for lane in lanes]
     handles = rounded(max(lane.first_spare for lane in lanes) + SPARE_HANDLES)
     zones = (bases[i % len(starts)] for i in numbers)
