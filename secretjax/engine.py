@@ -31,7 +31,7 @@ from secretjax.program import Program, Rules
 from secretjax.program import start as start_program
 from secretjax.proposals.base import Proposal
 from secretjax.workloads import _recorded as recorded
-from secretjax.workloads.base import Churn, Pages, Script, Workload
+from secretjax.workloads.base import Churn, Do, Pages, Script, Workload
 
 LANES = 64  # states in a block: enough to fill the vector units, few enough to end together
 STEPS = 4096  # steps between two looks at who is done
@@ -157,8 +157,11 @@ def measurer(pages: int) -> Callable:
             Event.GRANTED: me.granted,
             Event.FALLBACK: me.fallback,
             Event.ZEROED: me.granted,
+            Event.WINDOW: me.apart,
             Event.REFUSED_MMAP: me.refused_mmap,
             Event.REFUSED_FAULT: me.refused_fault,
+            Event.OOM_FAULT: me.killed,
+            Event.SIGBUS_FAULT: me.sigbus,
             Event.HUGE_TRIED: me.huge_tried,
             Event.HUGE_OK: me.huge_ok,
         }
@@ -205,7 +208,7 @@ def owned(zone: Zone, pfn, handle, handles: int, fixed=()) -> Zone:
     return zone._replace(link=link, handle=table)
 
 
-def timed(zone: Zone, rng: np.random.Generator, moves: bool) -> Zone:
+def timed(zone: Zone, rng: np.random.Generator, secret: int) -> Zone:
     """The zone (of NumPy arrays) with its own timing of background threads.
 
     Half a second lasts 900 to 26,000 page faults, 4,900 in the middle: as the captured runs, whose
@@ -216,7 +219,7 @@ def timed(zone: Zone, rng: np.random.Generator, moves: bool) -> Zone:
     least, spread = 100 * np.exp(rng.uniform(np.log(917), np.log(4_050))), rng.uniform(0, 1)
     pace = least * 6.4**spread
     random, poll = rng.integers(1, 1 << 31), rng.uniform(1, pace)
-    limits = zone.limits._replace(period=as32(least), secret=as32(moves))
+    limits = zone.limits._replace(period=as32(least), secret=as32(secret))
     now = zone.now._replace(random=as32(random), poll=as32(poll), pace=as32(pace))
     return zone._replace(limits=limits, now=now)
 
@@ -238,13 +241,13 @@ class Lane(NamedTuple):
     first_spare: int
 
 
-def _lane(
-    start, pool: Pages, demand: Workload, rng: np.random.Generator, ageing_events: int
-) -> Lane:
+def _lane(start, pool: Pages, demand: Workload, proposal: Proposal, rng, ageing_events) -> Lane:
     total = start.zone["managed"]
     secret = demand.secret(total)
     churn = Churn(pool, rng, secret, ageing_events + demand.events(total))
     script = Script(secret)
+    if proposal.fill(total):
+        script.do(Do.FILL, proposal.fill(total))
     if ageing_events:
         script.add(churn.rows(ageing_events))
     demand.write(script, total, churn)
@@ -280,7 +283,7 @@ def simulate(
         raise UserError(
             f"admission '{admission.name}' cannot wrap '{proposal.name}': it has no pool"
         )
-    if admission.reserves:
+    if admission.reserves and not proposal.shared:
         proposal = replace(proposal, shared=True)
     starts = [proposal.prepare(start) for start in starts]
     bases = [jax.tree.map(np.asarray, load(start)) for start in starts]
@@ -304,22 +307,16 @@ def _block(starts, bases, demand, proposal, admission, seed, ageing_events, numb
     """Steps, values and digests of the states with these numbers."""
     pages = pages_of(bases[0])
     pools = [Pages(start) for start in starts]
-    lanes = [
-        _lane(
-            starts[i % len(starts)],
-            pools[i % len(starts)],
-            demand,
-            generator(seed, i),
-            ageing_events,
-        )
-        for i in numbers
-    ]
+    lanes = []
+    for i in numbers:
+        k, rng = i % len(starts), generator(seed, i)
+        lanes.append(_lane(starts[k], pools[k], demand, proposal, rng, ageing_events))
     scripts = [lane.script for lane in lanes]
     handles = rounded(max(lane.first_spare for lane in lanes) + SPARE_HANDLES)
     zones = (bases[i % len(starts)] for i in numbers)
     block = stack(
         [
-            timed(owned(b, z.pfn, z.handle, handles, z.fixed), z.rng, proposal.moves)
+            timed(owned(b, z.pfn, z.handle, handles, z.fixed), z.rng, proposal.secret)
             for b, z in zip(zones, lanes, strict=True)
         ]
     )

@@ -19,6 +19,7 @@ from secretjax.proposals.base import Ask, Own, Proposal, Result, When, choose_co
 from secretjax.workloads import _recorded as recorded
 from secretjax.workloads.base import Do
 
+YIELD, AGAIN = 2, 3  # `Program.part` of a huge page of others: the pool shrinks; once more
 PATIENCE = 16  # bits of a DRAIN row's count above which stands after how many poor rows it stops
 
 
@@ -42,6 +43,9 @@ class Program(NamedTuple):
     fallback: Word
     refused_mmap: Word
     refused_fault: Word
+    apart: Word  # pages zeroed through a temporary mapping
+    killed: Word  # refused faults that call the OOM killer
+    sigbus: Word  # and those that end in SIGBUS
     huge_tried: Word
     huge_ok: Word
     easy: Word  # of them before the first request that had to compact
@@ -88,7 +92,9 @@ class Rules:
         closing = op == Do.CLOSE
         when = jnp.where(closing, int(When.RELEASE), int(When.FAULT))
         when = jnp.where(op == Do.OPEN, int(When.RESERVE), when)
-        when = jnp.where((op == Do.SHRINK) | (me.part == 1), int(When.SHRINK), when)
+        when = jnp.where(op == Do.FILL, int(When.FILL), when)
+        shrinks = (op == Do.SHRINK) | (me.part == 1) | (me.part == YIELD)
+        when = jnp.where(shrinks, int(When.SHRINK), when)
         need = me.own.held - me.own.singles + me.own.reserved + count
         handle = jnp.where(closing, me.oldest, me.next)
         return Row(op, count, asked, Ask(when, handle, me.first, need))
@@ -115,6 +121,7 @@ class Rules:
         opens = (op == Do.OPEN) & self.reserves & ((me.part == 1) | self.allowed(me, row))
         grows = (op == Do.GROW) & self.goes_on(me, free)
         user = opens | grows | (op == Do.CLOSE) | ((op == Do.SHRINK) & self.shares)
+        user = user | (op == Do.FILL) | (me.part == YIELD)
         handle = me.base + me.kept
         movable = Migratetype.MOVABLE
         probing = op == Do.PROBE
@@ -126,7 +133,7 @@ class Rules:
         return choose_command([
             (op < Do.OPEN, row.asked),
             (user, self.proposal.command(me.own, row.event)),
-            ((probing & (me.part == 0)) | ((op == Do.DRAIN) & ~self.gave_up(me, row)), huge),
+            ((probing & (me.part != 1)) | ((op == Do.DRAIN) & ~self.gave_up(me, row)), huge),
             (probing & (me.part == 1), give),
             (op == Do.TAKES, area),
         ])  # fmt: skip
@@ -143,6 +150,7 @@ class Rules:
             (Do.GROW, self.grown(me, went, row, turn.result, free)),
             (Do.CLOSE, self.closed(me, went, row, turn.result, answer)),
             (Do.SHRINK, select(on & self.shares, went, next_row(went if self.shares else me))),
+            (Do.FILL, select(on, went, next_row(went))),
             (Do.PROBE, probed(me, row, answer)),
             (
                 Do.DRAIN,
@@ -151,6 +159,8 @@ class Rules:
             (Do.TAKES, drained(me, row, stalls, answer)),
         ):
             follows = select(row.op == op, other, follows)
+        if self.proposal.yields:
+            follows = yielded(me, went, row, on, answer, follows)
         return select(finished & (me.pc < me.stop), follows, me)
 
     def opened(self, me: Program, went: Program, row: Row, result: Word) -> Program:
@@ -186,6 +196,7 @@ class Rules:
         )
         got = me._replace(
             own=own,
+            apart=me.apart + int(self.proposal.apart),
             done=me.done + 1,
             next=me.next + 1,
             first=jnp.zeros_like(me.first),
@@ -193,7 +204,12 @@ class Rules:
             fallback=me.fallback + single,
         )
         got = select(got.done == row.count, next_row(got), got)
-        refused = went._replace(refused=jnp.ones_like(me.refused))
+        kills = int(self.proposal.kills)
+        refused = went._replace(
+            refused=jnp.ones_like(me.refused),
+            killed=me.killed + kills,
+            sigbus=me.sigbus + 1 - kills,
+        )
         tried = select(result == Result.ON, went, select(result == Result.REFUSED, refused, got))
         return select(self.goes_on(me, free), tried, over)
 
@@ -221,11 +237,11 @@ def next_row(me: Program) -> Program:
 
 def probed(me: Program, row: Row, answer: Word) -> Program:
     """Others' huge pages, each asked for once; all are given back."""
-    asking = me.part == 0
+    asking = me.part != 1
     kept = me.kept + (asking & (answer >= 0))
     asked = me.done + 1
     over = asking & (asked == row.count)
-    asks = me._replace(kept=kept, part=me.part + over, done=jnp.where(over, 0, asked))
+    asks = me._replace(kept=kept, part=over.astype(jnp.int32), done=jnp.where(over, 0, asked))
     asks = asks._replace(
         huge_ok=me.huge_ok + jnp.where(over, kept, 0),
         huge_tried=me.huge_tried + jnp.where(over, row.count, 0),
@@ -237,12 +253,23 @@ def probed(me: Program, row: Row, answer: Word) -> Program:
     return select(me.part == 1, gives, select(over & (kept == 0), nothing, asks))
 
 
+def yielded(me: Program, went: Program, row: Row, on, answer: Word, follows: Program) -> Program:
+    """Reclaim calls the pool's shrinker when a huge page is refused; then it is asked for again."""
+    others = (row.op == Do.PROBE) | (row.op == Do.DRAIN)
+    refused = others & (me.part == 0) & (answer < 0)
+    follows = select(refused, me._replace(part=jnp.full_like(me.part, YIELD)), follows)
+    again = select(on, went, went._replace(part=jnp.full_like(me.part, AGAIN)))
+    return select(me.part == YIELD, again, follows)
+
+
 def drained(me: Program, row: Row, stalls: Word, answer: Word) -> Program:
     """Others' huge pages, up to the count or until one is refused; they keep them."""
     got = answer >= 0
     count = row.count & ((1 << PATIENCE) - 1)
     gained = (me.done > 0) | got
-    takes = me._replace(kept=me.kept + got, done=me.done + 1, huge_ok=me.huge_ok + got)
+    takes = me._replace(
+        part=jnp.zeros_like(me.part), kept=me.kept + got, done=me.done + 1, huge_ok=me.huge_ok + got
+    )
     easy = jnp.where(stalls == 0, takes.huge_ok, me.easy)
     takes = takes._replace(huge_tried=me.huge_tried + 1, easy=easy)
     over = next_row(takes)._replace(poor=jnp.where(gained, 0, me.poor + 1))

@@ -7,7 +7,14 @@ from jaxtyping import Array, Int32
 
 from secretjax.mm.layout import ORDER_SHIFT, SPLIT, TAKEN, TYPE, WHERE_SHIFT, Use, Where
 from secretjax.mm.state import Tick, Word, Zone
-from secretjax.mm.words import NR_PAGE_ORDERS, PAGEBLOCK_ORDER, PAGEBLOCK_PAGES, Event, Migratetype
+from secretjax.mm.words import (
+    NR_PAGE_ORDERS,
+    PAGEBLOCK_ORDER,
+    PAGEBLOCK_PAGES,
+    Event,
+    Migratetype,
+    Secret,
+)
 
 MEMORY_BLOCK = 64  # pageblocks; arch/x86/mm/init_64.c: MIN_MEMORY_BLOCK_SIZE, one section
 
@@ -37,11 +44,23 @@ class Reading(NamedTuple):
     events: Int32[Array, " events"]  # by words.Event
 
 
-def events_of(ticks: Int32[Array, " ticks"], own: dict) -> Int32[Array, " events"]:
-    """The counters of the zone under the kernel's names, with those of the proposal (`own`)."""
+def events_of(
+    ticks: Int32[Array, " ticks"], own: dict, secret: Word | int = 0
+) -> Int32[Array, " events"]:
+    """The counters of the zone under the kernel's names, with those of the proposal (`own`).
+
+    secret: `Limits.secret`. The source of a secret page's move goes back into the direct map, is
+    zeroed and freed (mm/secretmem.c: secretmem_free_folio); through the direct map it is there.
+    """
     t = {tick: ticks[tick] for tick in Tick}
     splits = t[Tick.UNMAPPED_SPLIT]
     calls = t[Tick.UNMAPPED] + splits
+    copied = t[Tick.MIGRATED_SECRET]
+    mapped = jnp.where((secret & Secret.DIRECT_MAP) != 0, copied, 0)
+    own = own | {
+        Event.ZEROED: own.get(Event.ZEROED, 0) + copied,
+        Event.WINDOW: own.get(Event.WINDOW, 0) + copied - mapped,
+    }
     e = {
         Event.ALLOCATED: t[Tick.OWN] + t[Tick.STOLEN] + t[Tick.CLAIMED_WHOLE],
         Event.FREED: t[Tick.FREED],
@@ -50,11 +69,12 @@ def events_of(ticks: Int32[Array, " ticks"], own: dict) -> Int32[Array, " events
         Event.SPLIT_1G: t[Tick.SPLIT_1G],
         Event.SPLIT_2M: splits,
         Event.UNMAP_CALL: calls,
-        Event.MAP_CALL: t[Tick.MAPPED],
+        Event.MAP_CALL: t[Tick.MAPPED] + copied - mapped,
         Event.FLUSH: calls + splits + t[Tick.SPLIT_1G],
-        Event.MIGRATED: t[Tick.MIGRATED] + t[Tick.MIGRATED_SECRET],
+        Event.MIGRATED: t[Tick.MIGRATED] + copied,
         Event.MIGRATE_FAILED: t[Tick.MIGRATE_FAILED],
-        Event.SECRET_COPIED: t[Tick.MIGRATED_SECRET],
+        Event.SECRET_COPIED: copied,
+        Event.COPIED_MAPPED: mapped,
         Event.TAKEN: t[Tick.TAKEN],
         Event.TAKE_FAILED: t[Tick.TAKE_FAILED],
         Event.COMPACT_STALL: t[Tick.STALLED],
@@ -130,5 +150,5 @@ def read(
         entries=jnp.stack([split * PAGEBLOCK_PAGES, blocks - split - giant_blocks, giant]),
         nonpresent=count(gone),
         huge_easy=easy,
-        events=events_of(zone.ticks, own),
+        events=events_of(zone.ticks, own, zone.limits.secret),
     )

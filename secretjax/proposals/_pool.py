@@ -19,6 +19,11 @@ IDLE, SHOW, GIVE = 15, 16, 17
 SINGLE = 20  # and on: the stages of a single page (_page.py)
 
 
+def gathers(ask: Ask) -> Flag:
+    """Whether the pool is to hold so many pages, in nobody's hands yet."""
+    return (ask.when == When.RESERVE) | (ask.when == When.FILL)
+
+
 @dataclass(frozen=True)
 class Pool(Proposal):
     """Interface of a pool; a leaf says how it gets a pageblock (`grow`).
@@ -42,7 +47,7 @@ class Pool(Proposal):
         fault = FROM_POOL if self.shared else jnp.where(enough, FROM_POOL, GROW)
         stage = jnp.where(ask.when == When.FAULT, fault, _page.GET)
         reserve = jnp.where(own.pool >= ask.need, int(Result.DONE), GROW)
-        stage = jnp.where(ask.when == When.RESERVE, reserve, stage)
+        stage = jnp.where(gathers(ask), reserve, stage)
         return jnp.where(ask.when == When.SHRINK, IDLE, stage)
 
     def spare(self, own: Own) -> Flag:
@@ -97,7 +102,7 @@ class Pool(Proposal):
     def after_growth(self, own: Own, ask: Ask, stage: Word, answer: Word):
         """FAULT, RESERVE and SHRINK: registers, result and next stage."""
         got = answer >= 0
-        fault, reserve = ask.when == When.FAULT, ask.when == When.RESERVE
+        fault, reserve = ask.when == When.FAULT, gathers(ask)
         grew = (stage == GROW) & got
         in_pool = (stage == TO_POOL) if self.shared else (stage == HIDE) & got
         took = (stage == FROM_POOL) & (got if self.shared else stage > 0)

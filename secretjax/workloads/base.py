@@ -26,6 +26,7 @@ class Do(IntEnum):
     SHRINK = 20  # wholly idle pageblocks of a shared pool are asked back
     DRAIN = 21  # others ask for huge pages until one is refused, and keep them
     TAKES = 22  # others ask for pageblocks of the CMA area in the same way
+    FILL = 23  # before all else: the pool is to hold so many pages (written by the engine)
 
 
 @dataclass
