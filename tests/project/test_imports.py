@@ -13,7 +13,7 @@ FLOORS = (
     ("errors", "files", "registry"),
     ("mm",),
     ("proposals", "admission", "workloads", "metrics"),
-    ("program", "engine"),
+    ("program", "engine", "replay"),
     ("cases",),
     ("hugetlb", "ageing"),
     ("predict", "machine"),
