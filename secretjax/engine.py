@@ -165,6 +165,7 @@ def measurer(pages: int) -> Callable:
         idle = me.own.pool - (me.own.held - me.own.singles)
         pool_idle = jnp.where(me.own.pool > 0, idle, 0)
         held = {"held": me.own.held, "pool_pages": me.own.pool, "pool_idle": pool_idle}
+        held |= {"promised": me.own.reserved, "files_up": me.up, "ledger": me.ledger}
         reading = read(zone, pages, own, easy=me.easy, **held)
         return {name: metric.read(reading) for name, metric in metrics.METRICS.items()}
 
@@ -244,7 +245,7 @@ def _lane(
     total = start.zone["managed"]
     secret = demand.secret(total)
     churn = Churn(pool, rng, secret, ageing_events + demand.events(total))
-    script = Script(secret)
+    script = Script(secret, rng=rng)
     if ageing_events:
         script.add(churn.rows(ageing_events))
     demand.write(script, total, churn)

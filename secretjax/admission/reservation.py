@@ -28,8 +28,9 @@ class Reservation(Admission):
     def fits(self, proposal):
         return proposal.pool
 
-    def allowed(self, *, pages, held, reserved, total):
-        return held + reserved + pages <= total * self.max_percent // 100
+    def maps(self, asked):
+        most = asked.total * self.max_percent // 100
+        return asked.held + asked.reserved + asked.pages <= most
 
 
 ADMISSION = Reservation

@@ -29,6 +29,9 @@ class Reading(NamedTuple):
     entries: Int32[Array, " 3"]  # of the direct map: 4 KiB, 2 MiB, 1 GiB
     nonpresent: Word  # pages absent from the direct map
     huge_easy: Word  # huge pages that others got before the first one had to compact
+    promised: Word  # pages promised at mmap and not yet handed out
+    files_up: Word  # files open, up to the first refusal
+    ledger: Int32[Array, "processes columns"]  # admission/_ledger.py
     events: Int32[Array, " events"]  # by words.Event
 
 
@@ -59,10 +62,11 @@ def events_of(ticks: Int32[Array, " ticks"], own: dict) -> Int32[Array, " events
     return jnp.stack([e.get(event, jnp.zeros_like(splits)) for event in Event])
 
 
-def read(
-    zone: Zone, pages: int, own: dict, *, easy: Word, held: Word, pool_pages: Word, pool_idle: Word
-) -> Reading:
-    """Sums over a zone whose last writes are in its arrays (run idle steps first)."""
+def read(zone: Zone, pages: int, own: dict, *, easy: Word, held: Word, **users: Word) -> Reading:
+    """Sums over a zone whose last writes are in its arrays (run idle steps first).
+
+    users: the fields of `Reading` that the program knows.
+    """
     word = zone.link[: 2 * pages : 2]
     kind, order = word >> WHERE_SHIFT, (word >> ORDER_SHIFT) & 15
     blocks = pages >> PAGEBLOCK_ORDER
@@ -97,10 +101,9 @@ def read(
         used_pages=count(size),
         pcp_pages=zone.now.pcp_count,
         movable_pages=count(jnp.where(stays, 0, size)),
-        pool_pages=pool_pages,
-        pool_idle=pool_idle,
         entries=jnp.stack([split * PAGEBLOCK_PAGES, blocks - split - giant_blocks, giant]),
         nonpresent=count(gone),
         huge_easy=easy,
         events=events_of(zone.ticks, own),
+        **users,
     )

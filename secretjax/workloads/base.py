@@ -13,7 +13,7 @@ from jaxtyping import Int
 
 from secretjax.mm.state import Op
 from secretjax.mm.words import PAGEBLOCK_PAGES, Migratetype
-from secretjax.workloads._recorded import BY_HANDLE, FRESH, LRU, TYPE
+from secretjax.workloads._recorded import BY_HANDLE, FRESH, LRU, ORDER, TYPE
 
 
 class Do(IntEnum):
@@ -26,6 +26,7 @@ class Do(IntEnum):
     SHRINK = 20  # wholly idle pageblocks of a shared pool are asked back
     DRAIN = 21  # others ask for huge pages until one is refused, and keep them
     TAKES = 22  # others ask for pageblocks of the CMA area in the same way
+    FILE = 23  # what follows is about the file whose first page has this handle (`Script.turn_to`)
 
 
 @dataclass
@@ -36,6 +37,7 @@ class Script:
     rows: list[np.ndarray] = field(default_factory=list)
     length: int = 0
     stops: list[tuple[str, int]] = field(default_factory=list)
+    rng: np.random.Generator | None = None  # of the state, for what the demand draws
 
     def add(self, rows: np.ndarray) -> None:
         """Rows at the end."""
@@ -45,6 +47,10 @@ class Script:
     def do(self, op: Do, count: int = 0) -> None:
         """One event of users, see `Do`."""
         self.add(np.array([[op, count]]))
+
+    def turn_to(self, handle: int, process: int, user: int) -> None:
+        """The next rows are about one file of this process of this user."""
+        self.add(np.array([[int(Do.FILE) | process << ORDER | user << TYPE, handle]]))
 
     def measure(self, step: str) -> None:
         """All states wait here and are measured."""
