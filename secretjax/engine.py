@@ -164,9 +164,9 @@ def measurer(pages: int) -> Callable:
         }
         idle = me.own.pool - (me.own.held - me.own.singles)
         pool_idle = jnp.where(me.own.pool > 0, idle, 0)
-        held = {"held": me.own.held, "pool_pages": me.own.pool, "pool_idle": pool_idle}
-        held |= {"promised": me.own.reserved, "files_up": me.up, "ledger": me.ledger}
-        reading = read(zone, pages, own, easy=me.easy, **held)
+        users = {"pool_pages": me.own.pool, "pool_idle": pool_idle, "promised": me.own.reserved}
+        users |= {"files_up": me.up, "ledger": me.ledger}
+        reading = read(zone, pages, own, easy=me.easy, held=me.own.held, users=users)
         return {name: metric.read(reading) for name, metric in metrics.METRICS.items()}
 
     return jax.jit(jax.vmap(one))

@@ -240,7 +240,7 @@ class Rules:
         single = (result == Result.SINGLE) & self.proposal.pool
         own = went.own
         own = own._replace(held=own.held + 1, singles=own.singles + single)
-        got = self.unmapped(me._replace(own=own), 1)._replace(
+        got = self.unmapped(me._replace(own=own), jnp.ones_like(me.done))._replace(
             done=me.done + 1,
             next=me.next + 1,
             first=jnp.zeros_like(me.first),

@@ -62,7 +62,7 @@ def events_of(ticks: Int32[Array, " ticks"], own: dict) -> Int32[Array, " events
     return jnp.stack([e.get(event, jnp.zeros_like(splits)) for event in Event])
 
 
-def read(zone: Zone, pages: int, own: dict, *, easy: Word, held: Word, **users: Word) -> Reading:
+def read(zone: Zone, pages: int, own: dict, *, easy: Word, held: Word, users: dict) -> Reading:
     """Sums over a zone whose last writes are in its arrays (run idle steps first).
 
     users: the fields of `Reading` that the program knows.
