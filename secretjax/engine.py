@@ -163,9 +163,8 @@ def measurer(pages: int) -> Callable:
             Event.HUGE_OK: me.huge_ok,
         }
         idle = me.own.pool - (me.own.held - me.own.singles)
-        pool_idle = jnp.where(me.own.pool > 0, idle, 0)
-        users = {"pool_pages": me.own.pool, "pool_idle": pool_idle, "promised": me.own.reserved}
-        users |= {"files_up": me.up, "ledger": me.ledger}
+        users = {"pool_pages": me.own.pool, "pool_idle": jnp.where(me.own.pool > 0, idle, 0)}
+        users |= {"promised": me.own.reserved, "files_up": me.up, "ledger": me.ledger}
         reading = read(zone, pages, own, easy=me.easy, held=me.own.held, users=users)
         return {name: metric.read(reading) for name, metric in metrics.METRICS.items()}
 

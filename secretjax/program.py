@@ -10,9 +10,9 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 
-from secretjax.admission import _ledger
-from secretjax.admission._ledger import Column, Ledger
+from secretjax import ledger as book
 from secretjax.admission.base import Admission, Request
+from secretjax.ledger import Column, Ledger
 from secretjax.mm.contig import IN_AREA
 from secretjax.mm.layout import Use
 from secretjax.mm.state import Command, Flag, Op, Word
@@ -62,7 +62,7 @@ def start(stop: int, floor: int, total: int, base: int) -> Program:
     """A program at the beginning of its script; secret pages have the handles from 0 on."""
     zero = jnp.zeros((), jnp.int32)
     blank = Program(*([zero] * len(Program._fields)))._replace(
-        own=Own(*([zero] * len(Own._fields))), ledger=_ledger.empty()
+        own=Own(*([zero] * len(Own._fields))), ledger=book.empty()
     )
     given = {"stop": stop, "floor": floor, "total": total, "base": base}
     return blank._replace(**{k: jnp.asarray(v, jnp.int32) for k, v in given.items()})
@@ -182,7 +182,7 @@ class Rules:
         own, was = follows.own, me.own
         held = own.held - was.held
         chunks = own.pool - was.pool + own.singles - was.singles if self.proposal.pool else held
-        user = _ledger.of_process(me.ledger, follows.process, Column.USER)
+        user = book.of_process(me.ledger, follows.process, Column.USER)
         turns = (row.op == Do.FILE) & (gone("pc") > 0)
         change = {
             Column.USER: jnp.where(turns, row.asked.type + 1 - user, 0),
@@ -199,7 +199,7 @@ class Rules:
         up = me.up + opened - closed - (gone("refused_fault") > 0)
         still = me.refused_mmap + me.refused_fault == 0
         return follows._replace(
-            ledger=_ledger.entered(me.ledger, follows.process, change),
+            ledger=book.entered(me.ledger, follows.process, change),
             up=jnp.where(still, up, me.up),
         )
 
@@ -259,7 +259,7 @@ class Rules:
 
     def closed(self, me: Program, went: Program, row: Row, result: Word, answer: Word) -> Program:
         """A file ends; so does the promise of pages that it never touched."""
-        idle = _ledger.of_process(me.ledger, me.process, Column.MAPPED)
+        idle = book.of_process(me.ledger, me.process, Column.MAPPED)
         untouched = (answer == -1) & (idle > 0) & (me.part == 0) & (result != Result.ON)
         one = went._replace(done=me.done + 1, oldest=me.oldest + 1)
         one = self.unmapped(one, untouched.astype(jnp.int32))

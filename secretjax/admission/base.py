@@ -6,8 +6,8 @@ It wraps any proposal that it says it can wrap; refusal is data.
 from dataclasses import dataclass
 from typing import ClassVar, NamedTuple
 
-from secretjax.admission import _ledger
-from secretjax.admission._ledger import Column, Ledger
+from secretjax import ledger as book
+from secretjax.ledger import Column, Ledger
 from secretjax.mm.state import Flag, Word
 
 
@@ -24,11 +24,11 @@ class Request(NamedTuple):
 
     def mine(self, column: Column) -> Word:
         """A count of the process."""
-        return _ledger.of_process(self.ledger, self.process, column)
+        return book.of_process(self.ledger, self.process, column)
 
     def users(self, column: Column) -> Word:
         """A count of all processes of its user."""
-        return _ledger.of_user(self.ledger, self.process, column)
+        return book.of_user(self.ledger, self.process, column)
 
 
 @dataclass(frozen=True)

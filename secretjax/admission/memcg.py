@@ -4,8 +4,8 @@ from dataclasses import dataclass
 
 import jax.numpy as jnp
 
-from secretjax.admission._ledger import Column
 from secretjax.admission.base import Admission
+from secretjax.ledger import Column
 from secretjax.mm.words import PAGEBLOCK_PAGES
 
 

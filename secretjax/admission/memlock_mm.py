@@ -2,13 +2,13 @@
 
 from dataclasses import dataclass
 
-from secretjax.admission._ledger import Column
 from secretjax.admission.base import Admission
+from secretjax.ledger import Column
 
 
 @dataclass(frozen=True)
 class MemlockMm(Admission):
-    """mmap fails (-EAGAIN) when the mapped secret memory of one process would pass the limit.
+    """mmap fails with -EAGAIN when one process's mapped secret memory would pass the limit.
 
     secretmem_mmap() asks mlock_future_ok(): the length counts in mm->locked_vm at once, touched or
     not, and for this mm alone, so n processes of a user get n limits. A fault checks nothing.

@@ -2,8 +2,8 @@
 
 from dataclasses import dataclass
 
-from secretjax.admission._ledger import Column
 from secretjax.admission.base import Admission
+from secretjax.ledger import Column
 
 
 @dataclass(frozen=True)

@@ -3,7 +3,7 @@
 import jax.numpy as jnp
 from jaxtyping import Array, Int32
 
-from secretjax.admission._ledger import VICTIM, Column, by_user
+from secretjax.ledger import VICTIM, Column, by_user
 from secretjax.metrics.base import Metric
 from secretjax.metrics.free_memory import scaled
 from secretjax.mm.reading import Reading

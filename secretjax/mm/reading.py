@@ -31,7 +31,7 @@ class Reading(NamedTuple):
     huge_easy: Word  # huge pages that others got before the first one had to compact
     promised: Word  # pages promised at mmap and not yet handed out
     files_up: Word  # files open, up to the first refusal
-    ledger: Int32[Array, "processes columns"]  # admission/_ledger.py
+    ledger: Int32[Array, "processes columns"]  # secretjax/ledger.py
     events: Int32[Array, " events"]  # by words.Event
 
 

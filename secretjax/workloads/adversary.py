@@ -2,8 +2,8 @@
 
 from dataclasses import dataclass
 
-from secretjax.admission._ledger import PROCESSES, VICTIM
 from secretjax.errors import UserError
+from secretjax.ledger import PROCESSES, VICTIM
 from secretjax.workloads._files import File, closes, grows, opens, rounds
 from secretjax.workloads.base import Churn, Script, Workload
 

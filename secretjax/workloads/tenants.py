@@ -3,8 +3,8 @@
 from dataclasses import dataclass
 from itertools import accumulate
 
-from secretjax.admission._ledger import PROCESSES
 from secretjax.errors import UserError
+from secretjax.ledger import PROCESSES
 from secretjax.workloads._files import File, arrivals, rounds
 from secretjax.workloads.base import Churn, Script, Workload
 

@@ -5,10 +5,10 @@ import numpy as np
 import pytest
 
 from secretjax import admission, engine, proposals, workloads
-from secretjax.admission import _ledger
-from secretjax.admission._ledger import PROCESSES, Column
+from secretjax import ledger as book
 from secretjax.admission.base import Request
 from secretjax.errors import UserError
+from secretjax.ledger import PROCESSES, Column
 from secretjax.metrics.tenants import jain, largest_share
 from secretjax.workloads.base import Churn, Pages, Script
 from tests.oracle import streams
@@ -94,10 +94,10 @@ class TestFairness:
 
 def test_a_ledger_adds_to_one_process_and_sums_by_user():
     rows = {0: (2, 7, 0, 0), 3: (2, 5, 0, 0), 4: (1, 9, 0, 0)}
-    after = _ledger.entered(ledger(rows), jnp.asarray(3, jnp.int32), {Column.HELD: jnp.int32(4)})
-    assert _ledger.by_user(after, Column.HELD).tolist() == [0, 9, 16] + [0] * (PROCESSES - 3)
-    assert int(_ledger.of_user(after, jnp.int32(0), Column.HELD)) == 16
-    assert int(_ledger.of_process(after, jnp.int32(0), Column.HELD)) == 7
+    after = book.entered(ledger(rows), jnp.asarray(3, jnp.int32), {Column.HELD: jnp.int32(4)})
+    assert book.by_user(after, Column.HELD).tolist() == [0, 9, 16] + [0] * (PROCESSES - 3)
+    assert int(book.of_user(after, jnp.int32(0), Column.HELD)) == 16
+    assert int(book.of_process(after, jnp.int32(0), Column.HELD)) == 7
 
 
 def roomy():
