@@ -77,14 +77,15 @@ study.probe()
 # %% [markdown]
 # ## Not validated
 #
-# The one probe made so far, on a virtual machine with two CPUs and entries of 1 GiB, split
-# more than twice the 2 MiB entries predicted: on such machines a prediction is a lower
-# bound until it is known why.
+# The one probe of a machine that had not been probed since boot (two CPUs, entries of 1 GiB)
+# split more than twice the 2 MiB entries predicted then; README says what was mended since. On
+# such machines a prediction of 1 GiB entries is still too high: which pageblocks are UNMOVABLE
+# is drawn, and the wrong ones among them lie anywhere.
 #
 # The lab's machines have one CPU, one zone and no 1 GiB entries. On others the per-CPU lists of
-# one CPU take part, which one is drawn; a demand meets the largest zone only and never goes on to
-# another; memory that is being compacted or reclaimed at the moment of the capture is not seen as
-# such. Nobody else does anything while secret memory grows here.
+# one CPU take part, which one is drawn; a demand meets the largest zone only and never goes on
+# to another; memory that is being compacted or reclaimed at the moment of the capture is not
+# seen as such. Nobody else does anything while secret memory grows here.
 #
 # ## Sources
 #

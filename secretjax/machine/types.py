@@ -25,6 +25,7 @@ SHARES = np.array(
 # Pages of a pageblock came there in runs, so they count less than one observation each.
 RUN = 64
 PAIRS = 1024  # exchanges looked at in a round
+WEIGHTS = (1, 0.1, 0.01)  # of what the pages in use say, in turn
 IDLE = 200  # rounds without a gain that end the search
 
 
@@ -53,10 +54,10 @@ def draw(
             found[np.minimum(first + 1, len(found) - 1)] = kinds
         left = left - size * np.bincount(kinds, minlength=TYPES)
     rest = np.flatnonzero(found < 0)
-    low = free[rest, :PAGEBLOCK_ORDER]
-    likely = np.log(SHARES) @ counts[rest].T / RUN
-    found[rest] = assign(rng, likely.T, np.maximum(left, 0))
-    found[rest] = exchange(rng, found[rest], likely.T, low, type_free[:, :PAGEBLOCK_ORDER])
+    low, totals = free[rest, :PAGEBLOCK_ORDER], type_free[:, :PAGEBLOCK_ORDER]
+    likely = counts[rest] @ np.log(SHARES).T / RUN
+    found[rest] = assign(rng, likely, np.maximum(left, 0))
+    found[rest] = exchange(rng, found[rest], likely, low, totals)
     return found
 
 
@@ -105,10 +106,18 @@ def exchange(
 ) -> Int64[np.ndarray, " blocks"]:
     """The types with pairs of pageblocks exchanged, so that free blocks add up to the totals.
 
-    A pair is exchanged if that brings the totals nearer by more than the pages in use object.
+    A pair is exchanged if that brings the totals nearer by more than the pages in use object. What
+    they say is likely, the totals are known: so their word counts less and less.
     """
     off = np.stack([free[found == t].sum(0) for t in range(TYPES)]) - totals
-    idle = 0
+    for weight in WEIGHTS:
+        found, off = _exchange(rng, found, likely * weight, free, off)
+    return found
+
+
+def _exchange(rng, found, likely, free, off):
+    """Types and what their free blocks are off by, when no further pair is found."""
+    found, off, idle = found.copy(), off.copy(), 0
     while np.abs(off).sum() and idle < IDLE and len(found) > 1:
         one, two = rng.integers(0, len(found), (2, PAIRS))
         a, b = found[one], found[two]
@@ -127,4 +136,4 @@ def exchange(
         found[one[at]], found[two[at]] = b[at], a[at]
         off[a[at]] += change[at]
         off[b[at]] -= change[at]
-    return found
+    return found, off

@@ -17,7 +17,7 @@ class Metric:
     better    "lower", "higher", or None where neither is
     source    the kernel's counter or formula, or who asked for it
     read      Reading -> Int32 scalar, the kernel's integer rules
-    counter   it counts events, from the first measuring point on
+    counter   counted from the first measuring point on, which shows 0
     """
 
     name: str

@@ -79,6 +79,17 @@ def reachable(reading: Reading, migratetype: Migratetype) -> Int32[Array, " orde
     return sum(reading.free_blocks[t] for t in types)
 
 
+def whole(reading: Reading) -> Word:
+    """Free memory in blocks of order 9 and 10, as 2 MiB blocks."""
+    return suitable(blocks(reading), HUGE)
+
+
+def contiguity(reading: Reading) -> Word:
+    """Share of free memory in such blocks, of 1000; 1000 when nothing is free."""
+    free = pages(blocks(reading))
+    return jnp.where(free == 0, 1000, scaled(whole(reading) << HUGE, 1000, free))
+
+
 VMSTAT = "mm/vmstat.c"
 METRICS = (
     Metric(
@@ -98,7 +109,24 @@ METRICS = (
         "2 MiB blocks",
         "higher",
         "/proc/buddyinfo",
-        lambda r: suitable(blocks(r), HUGE),
+        whole,
+    ),
+    Metric(
+        "drained_2m",
+        "free 2 MiB blocks lost since the first measuring point",
+        "2 MiB blocks",
+        "lower",
+        "Mike Rapoport, January 2021: a pool without CMA drains high-order blocks",
+        lambda r: -whole(r),
+        counter=True,
+    ),
+    Metric(
+        "contiguity_2m",
+        "free memory that is in free blocks of order 9 and 10",
+        "of 1000",
+        "higher",
+        "Contiguitas (ISCA 2023): contiguity availability",
+        contiguity,
     ),
     Metric(
         "unusable_index_9",

@@ -9,6 +9,8 @@ from secretjax.mm.layout import ORDER_SHIFT, SPLIT, TAKEN, TYPE, WHERE_SHIFT, Us
 from secretjax.mm.state import Tick, Word, Zone
 from secretjax.mm.words import NR_PAGE_ORDERS, PAGEBLOCK_ORDER, PAGEBLOCK_PAGES, Event, Migratetype
 
+MEMORY_BLOCK = 64  # pageblocks; arch/x86/mm/init_64.c: MIN_MEMORY_BLOCK_SIZE
+
 
 class Reading(NamedTuple):
     """One zone in numbers. Pool counts and user events are the proposal's own."""
@@ -21,6 +23,9 @@ class Reading(NamedTuple):
         Word  # MOVABLE or CMA pageblocks, not taken whole, with a page in use that stays
     )
     unmovable_blocks: Word  # pageblocks of any type with such a page
+    polluted_pages: Int32[Array, " 2"]  # such pages: in MOVABLE, in CMA pageblocks not taken whole
+    secret_misplaced: Word  # of them held by users of secret memory
+    offline: Int32[Array, " 2"]  # memory blocks (128 MiB) whose offlining is refused, never ends
     used_pages: Word
     pcp_pages: Word  # on per-CPU lists
     movable_pages: Word  # of them movable
@@ -62,6 +67,27 @@ def events_of(ticks: Int32[Array, " ticks"], own: dict) -> Int32[Array, " events
     return jnp.stack([e.get(event, jnp.zeros_like(splits)) for event in Event])
 
 
+def offlining(zone: Zone, word, pages: int) -> Int32[Array, " 2"]:
+    """Memory blocks that cannot be offlined: refused at once, and those whose attempt never ends.
+
+    word: first words of the rows. mm/page_isolation.c: has_unmovable_pages() refuses CMA pageblocks
+    and pages in use that are on no LRU list; what is on one but cannot be migrated, as pinned and
+    secret pages, mm/memory_hotplug.c: offline_pages() tries again until a signal comes.
+    """
+    blocks = pages >> PAGEBLOCK_ORDER
+    kind = word >> WHERE_SHIFT
+    in_use = (kind == Where.NONE) & ((word & Use.USED) != 0)
+    on_list = (word & Use.LRU) != 0
+    fixed = ((word & Use.FIXED) != 0) | (((word & Use.SECRET) != 0) & (zone.limits.secret != 1))
+    refused = (in_use & ~on_list) | (kind == Where.POOL)
+    of_block = lambda x: x.reshape(blocks, PAGEBLOCK_PAGES).any(1)  # noqa: E731
+    refused = of_block(refused) | ((zone.block[:blocks] & TYPE) == Migratetype.CMA)
+    rest = (0, -blocks % MEMORY_BLOCK)
+    of_memory = lambda x: jnp.pad(x, rest).reshape(-1, MEMORY_BLOCK).any(1)  # noqa: E731
+    refused, endless = of_memory(refused), of_memory(of_block(in_use & on_list & fixed))
+    return jnp.stack([refused, endless & ~refused]).sum(1, dtype=jnp.int32)
+
+
 def read(zone: Zone, pages: int, own: dict, *, easy: Word, held: Word, users: dict) -> Reading:
     """Sums over a zone whose last writes are in its arrays (run idle steps first).
 
@@ -76,8 +102,8 @@ def read(zone: Zone, pages: int, own: dict, *, easy: Word, held: Word, users: di
     size = jnp.where(in_use, 1 << order, 0)
     stays = ((word & Use.LRU) == 0) | ((word & (Use.FIXED | Use.SECRET)) != 0)
     per_block = lambda x: x.reshape(blocks, PAGEBLOCK_PAGES).sum(1)  # noqa: E731
-    stuck = per_block(jnp.where(stays, size, 0)) > 0
-    secret = per_block(jnp.where((word & Use.SECRET) != 0, size, 0)) > 0
+    stuck = per_block(jnp.where(stays, size, 0))
+    secret = per_block(jnp.where((word & Use.SECRET) != 0, size, 0))
     page_label = jnp.repeat(label, PAGEBLOCK_PAGES, total_repeat_length=pages)
     lists = Migratetype.POOL * NR_PAGE_ORDERS
     key = jnp.where(kind == Where.BUDDY, page_label * NR_PAGE_ORDERS + order, lists)
@@ -88,16 +114,19 @@ def read(zone: Zone, pages: int, own: dict, *, easy: Word, held: Word, users: di
     gone = jnp.where((word & Use.UNMAPPED) != 0, size, 0) + jnp.where(
         kind == Where.POOL, 1 << order, 0
     )
-    movable_label = (label == Migratetype.MOVABLE) | (label == Migratetype.CMA)
-    movable_label = movable_label & ((block & TAKEN) == 0)
+    apart = (block & TAKEN) != 0
+    lent = [(label == t) & ~apart for t in (Migratetype.MOVABLE, Migratetype.CMA)]
     count = lambda x: x.sum(dtype=jnp.int32)  # noqa: E731
     return Reading(
         free_blocks=free_blocks.reshape(Migratetype.POOL, NR_PAGE_ORDERS),
         pageblocks=jnp.stack([count(label == t) for t in range(Migratetype.POOL)]),
         secret_pages=held,
-        secret_blocks=count(secret),
-        polluted_blocks=count(stuck & movable_label),
-        unmovable_blocks=count(stuck),
+        secret_blocks=count(secret > 0),
+        polluted_blocks=count((stuck > 0) & (lent[0] | lent[1])),
+        unmovable_blocks=count(stuck > 0),
+        polluted_pages=jnp.stack([count(jnp.where(these, stuck, 0)) for these in lent]),
+        secret_misplaced=count(jnp.where(lent[0] | lent[1], secret, 0)),
+        offline=offlining(zone, word, pages),
         used_pages=count(size),
         pcp_pages=zone.now.pcp_count,
         movable_pages=count(jnp.where(stays, 0, size)),

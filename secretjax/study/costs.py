@@ -12,6 +12,9 @@ Total in ns, of the CPUs that ask for the work (for `low`, `best` and `high` of 
   + (TAKEN + TAKE_FAILED) x take_range         mm/page_alloc.c: alloc_contig_range
   + (ALLOCATED + FREED) x buddy + CLAIMED x claim     mm/page_alloc.c: __rmqueue, __free_one_page
 
+IPIs: each flush of kernel mappings interrupts every other CPU (arch/x86/mm/tlb.c:
+flush_tlb_kernel_range() and flush_tlb_all() use on_each_cpu()), so FLUSH x (cpus - 1).
+
 Exposure in page-ns x CPUs: how long a secret page is readable while it is copied, and by how many
 CPUs. Through a temporary mapping that is one CPU for copy_page. If the page were put back into the
 direct map instead, it would be every CPU, for copy_page and until the flush has reached them all
@@ -39,6 +42,7 @@ Text = Annotated[str, Field(min_length=1, max_length=1000)]
 # {metric: (label, unit)}
 METRICS = {
     "cost_ns": ("cost of all counted work", "ns"),
+    "ipis": ("interrupts of other CPUs for TLB flushes", "IPIs"),
     "exposure_page_ns": ("exposure through a temporary mapping", "page-ns x CPUs"),
     "exposure_direct_map_page_ns": ("exposure if put into the direct map", "page-ns x CPUs"),
 }
@@ -178,6 +182,7 @@ def apply(samples: pd.DataFrame, table: Costs, cpus: int) -> pd.DataFrame:
     copied = counts[:, Event.SECRET_COPIED]
     columns = {
         "cost_ns": [total(counts, table, cpus, b) for b in BOUNDS],
+        "ipis": [counts[:, Event.FLUSH] * (cpus - 1.0)] * len(BOUNDS),
         "exposure_page_ns": [exposure(copied, table, cpus, b) for b in BOUNDS],
         "exposure_direct_map_page_ns": [
             exposure(copied, table, cpus, b, "direct_map") for b in BOUNDS

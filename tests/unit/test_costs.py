@@ -85,6 +85,12 @@ def test_tidy_samples_get_costs_per_state_and_step():
     events = np.array([200 + e for e in Event])
     assert one.loc["cost_ns", "high"] == costs.total(events, TABLE, 8, "high")
     assert one.loc["exposure_page_ns", "best"] == (200 + Event.SECRET_COPIED) * 350
+    assert one.loc["ipis", list(costs.BOUNDS)].tolist() == [(200 + Event.FLUSH) * 7] * 3
+
+
+def test_one_cpu_interrupts_nobody():
+    found = costs.apply(samples(), TABLE, 1)
+    assert (found[found["metric"] == "ipis"]["high"] == 0).all()
 
 
 def test_a_missing_counter_is_told():

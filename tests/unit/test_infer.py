@@ -148,6 +148,21 @@ def test_types_add_up_where_pages_say_nothing():
     assert abs(free[found == 0, 0].sum() - totals[0, 0]) <= 1
 
 
+def test_what_the_totals_say_outweighs_what_pages_say():
+    """UNMOVABLE pageblocks that look MOVABLE, and the other way round."""
+    rng = np.random.default_rng(4)
+    free, counts = np.zeros((80, 11), np.int64), np.zeros((80, 3), np.int64)
+    truth = np.repeat([0, 1], 40)
+    free[:40, 5], free[40:, 6] = rng.integers(4, 12, 40), rng.integers(0, 2, 40)
+    counts[:40, 0], counts[40:, 1] = 512 - 32 * free[:40, 5], 512 - 64 * free[40:, 6]
+    totals = np.stack([free[truth == t].sum(0) for t in range(6)])
+    blocks = np.bincount(truth, minlength=6)
+    found = types.draw(rng, counts, free, blocks, totals)
+    assert np.bincount(found, minlength=6).tolist() == blocks.tolist()
+    got = np.stack([free[found == t].sum(0) for t in range(6)])
+    assert np.abs(got - totals).sum() <= 0.02 * totals.sum(), (got[:2], totals[:2])
+
+
 def test_a_free_block_of_order_10_has_one_type():
     rng = np.random.default_rng(3)
     free = np.zeros((8, 11), np.int64)

@@ -52,6 +52,7 @@ def test_a_run_is_read_as_it_was_computed(file, folder):
     assert run.costs().name == "x86_64"
     assert set(run.costed()["metric"]) == {
         "cost_ns",
+        "ipis",
         "exposure_page_ns",
         "exposure_direct_map_page_ns",
     }

@@ -1,0 +1,192 @@
+"""What is read off a zone, against plain Python from the kernel's source, page by page."""
+
+from dataclasses import replace
+
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from secretjax import metrics
+from secretjax.cases import CLASSES
+from secretjax.mm.layout import TAKEN, Use
+from secretjax.mm.load import load
+from secretjax.mm.reading import read
+from secretjax.mm.words import NR_PAGE_ORDERS, Migratetype
+from tests.zones import fresh
+
+BLOCK, MEMORY = 512, 32768
+PAGES = 2 * MEMORY + MEMORY // 2
+KERNEL, ANON = CLASSES.index("kernel_other"), CLASSES.index("anon_lru")
+FREE = CLASSES.index("free_buddy")
+NAMES = (
+    "offline_refused", "offline_endless", "offline_blocked", "polluted_pages", "polluted_blocks",
+    "cma_stuck_pages", "secret_misplaced", "unmovable_blocks",
+)  # fmt: skip
+
+
+class Memory:
+    """Every other pageblock free, the others in use by movable pages; to be changed."""
+
+    def __init__(self):
+        self.kind = np.full(PAGES, ANON)
+        self.kind.reshape(-1, 2 * BLOCK)[:, BLOCK:] = FREE
+        self.type = np.full(PAGES // BLOCK, int(Migratetype.MOVABLE))
+        self.taken = np.zeros(PAGES // BLOCK, bool)
+        self.secret = np.zeros(PAGES, bool)
+        self.fixed = np.zeros(PAGES, bool)
+
+    def zone(self, moves=0):
+        start = fresh(PAGES)
+        free = np.flatnonzero((self.kind.reshape(-1, BLOCK) == FREE).all(1))
+        start = replace(
+            start, list_pfn=free * BLOCK, list_order=np.full_like(free, 9),
+            list_mt=self.type[free], list_kind=np.zeros_like(free), block_mt=self.type,
+            page_class=self.kind.astype(np.uint8),
+        )  # fmt: skip
+        zone = load(start)
+        link, block = np.array(zone.link), np.array(zone.block)
+        link[2 * np.flatnonzero(self.secret)] |= int(Use.SECRET)
+        link[2 * np.flatnonzero(self.fixed)] |= int(Use.FIXED)
+        block[: len(self.taken)] |= self.taken * TAKEN
+        limits = zone.limits._replace(secret=jnp.int32(moves))
+        return zone._replace(link=jnp.asarray(link), block=jnp.asarray(block), limits=limits)
+
+    def found(self, moves=0):
+        """The metrics as the model reads them."""
+        reading = read_zone(self.zone(moves))
+        return {name: int(metrics.METRICS[name].read(reading)) for name in NAMES}
+
+    def has_unmovable_pages(self, block):
+        """mm/page_isolation.c, for MIGRATE_MOVABLE, as offline_pages() asks."""
+        if self.type[block] == Migratetype.CMA:
+            return True
+        return any(self.kind[p] == KERNEL for p in range(block * BLOCK, (block + 1) * BLOCK))
+
+    def expected(self, moves=0):
+        """The same from the source."""
+        out = dict.fromkeys(NAMES, 0)
+        stays = [
+            self.kind[p] == KERNEL
+            or (self.kind[p] == ANON and bool(self.secret[p] or self.fixed[p]))
+            for p in range(PAGES)
+        ]
+        for block, label in enumerate(self.type):
+            mine = range(block * BLOCK, (block + 1) * BLOCK)
+            count = sum(stays[p] for p in mine)
+            out["unmovable_blocks"] += count > 0
+            if self.taken[block] or label not in (Migratetype.MOVABLE, Migratetype.CMA):
+                continue
+            out["polluted_blocks"] += count > 0
+            out["polluted_pages" if label == Migratetype.MOVABLE else "cma_stuck_pages"] += count
+            out["secret_misplaced"] += sum(bool(self.secret[p]) for p in mine)
+        for first in range(0, PAGES, MEMORY):
+            mine = range(first, min(first + MEMORY, PAGES))
+            blocks = range(mine[0] // BLOCK, (mine[-1] + 1) // BLOCK)
+            if any(self.has_unmovable_pages(b) for b in blocks):
+                out["offline_refused"] += 1
+            elif any(self.fixed[p] or (self.secret[p] and not moves) for p in mine):
+                out["offline_endless"] += 1
+        out["offline_blocked"] = out["offline_refused"] + out["offline_endless"]
+        return out
+
+
+def read_zone(zone, **own):
+    zero = jnp.int32(0)
+    given = {"easy": zero, "held": zero, "pool_pages": zero, "pool_idle": zero}
+    return read(zone, PAGES, {}, **(given | {k: jnp.int32(v) for k, v in own.items()}))
+
+
+def test_movable_memory_can_be_offlined():
+    assert set(Memory().found().values()) == {0}
+
+
+def test_one_kernel_page_is_refused_and_one_secret_page_is_tried_for_ever():
+    memory = Memory()
+    memory.kind[5] = KERNEL
+    memory.secret[MEMORY + 3] = True
+    found = memory.found()
+    assert (found["offline_refused"], found["offline_endless"]) == (1, 1)
+    assert memory.found(moves=1)["offline_endless"] == 0
+
+
+def test_what_cannot_be_isolated_at_all_is_not_tried():
+    memory = Memory()
+    memory.kind[5] = KERNEL
+    memory.secret[6] = True
+    found = memory.found()
+    assert (found["offline_refused"], found["offline_endless"]) == (1, 0)
+
+
+def test_an_empty_cma_area_alone_keeps_memory_online():
+    memory = Memory()
+    memory.type[64] = Migratetype.CMA
+    assert memory.found() == memory.expected()
+    assert memory.found()["offline_refused"] == 1
+
+
+def test_a_pool_that_is_idle_keeps_memory_online():
+    start = fresh(PAGES)
+    assert int(metrics.METRICS["offline_blocked"].read(read_zone(load(start)))) == 0
+    pooled = replace(start, list_mt=np.where(start.list_pfn == 0, int(Migratetype.POOL), 1))
+    found = read_zone(load(pooled))
+    assert int(metrics.METRICS["offline_refused"].read(found)) == 1
+
+
+def test_secret_pages_of_a_block_taken_whole_are_where_they_belong():
+    memory = Memory()
+    memory.type[[0, 2]] = Migratetype.CMA
+    memory.taken[0] = True
+    memory.secret[[3, 4, 2 * BLOCK]] = True
+    assert memory.found()["secret_misplaced"] == 1
+    assert memory.found() == memory.expected()
+
+
+@pytest.mark.parametrize("seed", range(6))
+@pytest.mark.parametrize("moves", [0, 1, 2])
+def test_random_memory_is_read_as_the_source_says(seed, moves):
+    random = np.random.default_rng(seed)
+    memory = Memory()
+    used = np.flatnonzero(memory.kind == ANON)
+    memory.kind[random.choice(used, random.integers(0, 4), replace=False)] = KERNEL
+    on_list = np.flatnonzero(memory.kind == ANON)
+    memory.secret[random.choice(on_list, random.integers(0, 4), replace=False)] = True
+    memory.fixed[random.choice(on_list, random.integers(0, 2), replace=False)] = True
+    label = random.choice([0, 1, 2], PAGES // BLOCK)
+    label[random.integers(0, PAGES // BLOCK, random.integers(0, 2))] = Migratetype.CMA
+    memory.type = label
+    memory.taken = (random.random(PAGES // BLOCK) < 0.2) & (memory.kind[::BLOCK] == ANON)
+    assert memory.found(moves) == memory.expected(moves == 1)
+
+
+def with_free(counts, **own):
+    """A reading with these free MOVABLE blocks by order."""
+    free = np.zeros((Migratetype.POOL, NR_PAGE_ORDERS), np.int32)
+    free[Migratetype.MOVABLE] = [counts.get(order, 0) for order in range(NR_PAGE_ORDERS)]
+    return read_zone(load(fresh(PAGES)), **own)._replace(free_blocks=jnp.asarray(free))
+
+
+@pytest.mark.parametrize(
+    "counts, whole, share",
+    [
+        ({}, 0, 1000),
+        ({0: 512}, 0, 0),
+        ({9: 1}, 1, 1000),
+        ({9: 1, 8: 1}, 1, 666),
+        ({10: 3, 8: 2}, 6, 857),
+    ],
+)
+def test_contiguity_and_what_was_drained(counts, whole, share):
+    reading = with_free(counts)
+    assert int(metrics.METRICS["contiguity_2m"].read(reading)) == share
+    assert int(metrics.METRICS["drained_2m"].read(reading)) == -whole
+    assert metrics.METRICS["drained_2m"].counter
+
+
+@pytest.mark.parametrize(
+    "held, idle, use, per_block",
+    [(0, 0, 1000, 0), (512, 511, 1, 511), (1024, 1023, 0, 511), (1536, 0, 1000, 0)],
+)
+def test_use_and_stranding_of_pools(held, idle, use, per_block):
+    reading = with_free({}, pool_pages=held, pool_idle=idle)
+    assert int(metrics.METRICS["pool_use"].read(reading)) == use
+    assert int(metrics.METRICS["stranded_per_block"].read(reading)) == per_block
