@@ -6,7 +6,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from secretjax import metrics
+from secretjax import ledger, metrics
 from secretjax.cases import CLASSES
 from secretjax.mm.layout import TAKEN, Use
 from secretjax.mm.load import load
@@ -92,8 +92,10 @@ class Memory:
 
 def read_zone(zone, **own):
     zero = jnp.int32(0)
-    given = {"easy": zero, "held": zero, "pool_pages": zero, "pool_idle": zero}
-    return read(zone, PAGES, {}, **(given | {k: jnp.int32(v) for k, v in own.items()}))
+    users = dict.fromkeys(("pool_pages", "pool_idle", "promised", "files_up"), zero)
+    users |= {"ledger": ledger.empty()} | {k: jnp.int32(v) for k, v in own.items()}
+    held = users.pop("held", zero)
+    return read(zone, PAGES, {}, easy=zero, held=held, users=users)
 
 
 def test_movable_memory_can_be_offlined():
