@@ -12,7 +12,7 @@ from importlib import resources
 from pathlib import Path
 from statistics import median
 
-LANES = 64
+LANES = 256
 STEPS = 4096
 CASES = (
     "f_mixed_s1", "f_steal_s1", "f_compact_s1", "f_anonfrag_s1", "f_secretfrag_s1", "f_secret_s1",

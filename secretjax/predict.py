@@ -18,6 +18,7 @@ from secretjax.errors import UserError
 from secretjax.mm.state import Op
 from secretjax.mm.words import Migratetype
 from secretjax.program import PATIENCE
+from secretjax.replay import replay
 from secretjax.workloads._recorded import FRESH, encode
 from secretjax.workloads.base import Churn, Do, Script, Workload
 
@@ -203,4 +204,5 @@ def replay_file(case: Path, out: Path) -> None:
     read = cases.read(case)
     if not isinstance(read, ReplayCase):
         raise UserError(f"{case}: it holds no recorded requests; give a *.replay.npz case")
-    cases.write_replay(out, *engine.replay(read.start, read.requests))
+    answer = replay(read.start, read.requests)
+    cases.write_replay(out, answer.pfn, answer.lists)

@@ -14,13 +14,15 @@ class MemlockMm(Admission):
     not, and for this mm alone, so n processes of a user get n limits. A fault checks nothing.
     `limit_kib` is RLIMIT_MEMLOCK, 8 MiB by default since Linux 5.16 (MLOCK_LIMIT).
 
-    Not modelled: CAP_IPC_LOCK; other locked memory; a file descriptor that outlives its mapping;
-    a process that keeps two files of which it touches one and was refused the other at mmap.
+    Not modelled: CAP_IPC_LOCK, which passes every limit; other locked memory; a file descriptor
+    that outlives its mapping.
     """
 
     name = "memlock_mm"
     label = "RLIMIT_MEMLOCK per process"
-    source = "mm/secretmem.c: secretmem_mmap(), mm/mmap.c: mlock_future_ok(), Linux 5.14 to 6.12"
+    source = (
+        "mm/secretmem.c: secretmem_mmap(), mm/mmap.c: mlock_future_ok(), Linux 5.14 to 6.12.112"
+    )
     slot = 2
     limit_kib: int = 8192
 

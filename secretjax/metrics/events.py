@@ -51,6 +51,12 @@ ABOUT = {
         "lower",
         "copied through a temporary mapping",
     ),
+    Event.COPIED_MAPPED: (
+        "secret pages moved through the direct map",
+        PAGES,
+        "lower",
+        "David Hildenbrand, February 2021: map, copy, unmap",
+    ),
     Event.TAKEN: ("contiguous ranges taken", "pageblocks", None, "alloc_contig_range()"),
     Event.TAKE_FAILED: (
         "contiguous ranges that could not be emptied",
@@ -82,6 +88,19 @@ ABOUT = {
     ),
     Event.KSWAPD_RUN: ("times that kswapd ran", CALLS, None, "vmstat pageoutrun"),
     Event.KCOMPACTD_RUN: ("times that kcompactd compacted", CALLS, None, "mm_compaction_begin"),
+    Event.OOM_FAULT: (
+        "faults refused that call the OOM killer",
+        "faults",
+        "lower",
+        "VM_FAULT_OOM, pagefault_out_of_memory()",
+    ),
+    Event.SIGBUS_FAULT: ("faults refused with SIGBUS", "faults", "lower", "VM_FAULT_SIGBUS"),
+    Event.WINDOW: (
+        "temporary mappings of one CPU",
+        PAGES,
+        None,
+        "as arch/x86/kernel/alternative.c: __text_poke; mermap: Brendan Jackman, 2026",
+    ),
 }
 
 

@@ -116,7 +116,7 @@ METRICS = (
         "free 2 MiB blocks lost since the first measuring point",
         "2 MiB blocks",
         "lower",
-        "Mike Rapoport, January 2021: a pool without CMA drains high-order blocks",
+        "Mike Rapoport, 2 Feb 2021: a pool of PMD_ORDER pages may drain high-order blocks",
         lambda r: -whole(r),
         counter=True,
     ),

@@ -77,7 +77,7 @@ METRICS = (
         "secret pages in movable and CMA pageblocks that nobody took",
         "pages",
         "lower",
-        "David Hildenbrand, January 2021: as long-term pinned pages, neither belongs there",
+        "David Hildenbrand, thread of February 2021: as long-term pinned pages, not to be there",
         lambda r: r.secret_misplaced,
     ),
     Metric(

@@ -3,7 +3,7 @@
 import jax.numpy as jnp
 from jaxtyping import Array, Int32
 
-from secretjax.ledger import VICTIM, Column, by_user
+from secretjax.ledger import VICTIM, Column
 from secretjax.metrics.base import Metric
 from secretjax.metrics.free_memory import scaled
 from secretjax.mm.reading import Reading
@@ -15,28 +15,33 @@ KSELFTEST = "Michal Hocko, linux-kselftest, January 2021: one user can deny the 
 
 def asked(reading: Reading) -> Int32[Array, " users"]:
     """Pages that each user was granted or refused."""
-    return sum(by_user(reading.ledger, c) for c in (Column.GRANTED, *REFUSED))
+    return sum(reading.ledger.user[:, c] for c in (Column.GRANTED, *REFUSED))
 
 
-def jain(granted: Int32[Array, " users"], among: Int32[Array, " users"]) -> Word:
+def granted(reading: Reading) -> Int32[Array, " users"]:
+    """And of them those that it was granted."""
+    return reading.ledger.user[:, Column.GRANTED]
+
+
+def jain(got: Int32[Array, " users"], among: Int32[Array, " users"]) -> Word:
     """(sum x)^2 / (n sum x^2) of 1000 over the n users that asked; 1000 if all got nothing.
 
     x: a grant in thousandths of the largest, rounded down, so that no square overflows.
     """
-    most = jnp.max(granted)
-    share = jnp.stack([scaled(one, 1000, most) for one in granted])
+    most = jnp.max(got)
+    share = jnp.stack([scaled(one, 1000, most) for one in got])
     squares = (among > 0).sum(dtype=jnp.int32) * (share * share).sum(dtype=jnp.int32)
     return jnp.where(most > 0, scaled(share.sum(dtype=jnp.int32) ** 2, 1000, squares), 1000)
 
 
-def largest_share(granted: Int32[Array, " users"]) -> Word:
+def largest_share(got: Int32[Array, " users"]) -> Word:
     """The largest grant of 1000 of all; 0 if there is none."""
-    return scaled(jnp.max(granted), 1000, granted.sum(dtype=jnp.int32))
+    return scaled(jnp.max(got), 1000, got.sum(dtype=jnp.int32))
 
 
 def victim_refused(reading: Reading) -> Word:
     """Pages that the victim was refused, wherever."""
-    return sum(reading.ledger[VICTIM, c] for c in REFUSED)
+    return sum(reading.ledger.user[VICTIM, c] for c in REFUSED)
 
 
 METRICS = (
@@ -46,7 +51,7 @@ METRICS = (
         "of 1000",
         "higher",
         "Jain, Chiu, Hawe, DEC TR-301, 1984",
-        lambda r: jain(by_user(r.ledger, Column.GRANTED), asked(r)),
+        lambda r: jain(granted(r), asked(r)),
     ),
     Metric(
         "largest_share",
@@ -54,7 +59,7 @@ METRICS = (
         "of 1000",
         "lower",
         KSELFTEST,
-        lambda r: largest_share(by_user(r.ledger, Column.GRANTED)),
+        lambda r: largest_share(granted(r)),
     ),
     Metric(
         "victim_refused",
@@ -79,7 +84,7 @@ METRICS = (
         "processes",
         "lower",
         "memory.events oom_kill",
-        lambda r: r.ledger[:, Column.KILLED].sum(dtype=jnp.int32),
+        lambda r: r.ledger.user[:, Column.KILLED].sum(dtype=jnp.int32),
         counter=True,
     ),
     Metric(
@@ -92,7 +97,7 @@ METRICS = (
     ),
     Metric(
         "promised_pages",
-        "pages promised at mmap that nobody has touched",
+        "pages that a pool owes and nobody has touched",
         "pages",
         "lower",
         "/proc/meminfo HugePages_Rsvd",

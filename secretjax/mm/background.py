@@ -17,7 +17,15 @@ from secretjax.mm.layout import Use
 from secretjax.mm.percpu import drain_all, has
 from secretjax.mm.plan import Plan
 from secretjax.mm.state import Bit, Command, Limits, Op, Phase, Registers, Run, Sub, Tick, Try, Word
-from secretjax.mm.words import COSTLY_ORDER, PAGEBLOCK_ORDER, PAGEBLOCK_PAGES, THP, Migratetype
+from secretjax.mm.words import (
+    COSTLY_ORDER,
+    LIGHT,
+    NORETRY,
+    PAGEBLOCK_ORDER,
+    PAGEBLOCK_PAGES,
+    THP,
+    Migratetype,
+)
 
 # Time that the task's own work takes; a huge page for a pool (hugetlb) is not zeroed.
 FAULT, HUGE_FAULT, HUGE_BLOCK, RELEASE = 100, 10_000, 10, 10
@@ -189,12 +197,14 @@ def slow(plan: Plan, view, choice, command: Command, now: Registers, limits: Lim
     plan.raise_flag(first & ~choice.high, Bit.BELOW_HIGH)
     short = first & ~choice.low
     top = now.sub == Sub.NONE
-    wakes = ~top | (command.compact != THP)  # ALLOC_KSWAPD
+    quiet = (command.compact == THP) | (command.compact == LIGHT)
+    wakes = ~top | ~quiet  # ALLOC_KSWAPD
     boosted = pops & has(now, Bit.BOOSTED) & wakes  # rmqueue(): a claim raised the watermarks
     plan.clear_flags(boosted, Bit.BOOSTED)
     short = short & wakes
     wake_kswapd(plan, short | boosted, now, limits, jnp.where(short, choice.want, 0))
-    may = top & (command.compact != 0) & (choice.want > 0)
+    reclaims = (command.compact != 0) & (command.compact != LIGHT)  # __GFP_DIRECT_RECLAIM
+    may = top & reclaims & (choice.want > 0)
     compacts = here & may & (now.attempt == Try.FAST)
     plan.set(compacts, attempt=int(Try.ASYNC))
     return (here & ~compacts) | dry
@@ -209,12 +219,15 @@ def direct(plan: Plan, view, choice, command: Command, now: Registers, limits: L
     fits = suitable(now, limits, choice.want)
     go = here & ~served & ~late & fits
     plan.set(here & ~served, considered=considered)
-    follows = jnp.where(now.attempt == Try.ASYNC, int(Try.RECLAIM), int(Try.LAST))
+    once = (command.compact == NORETRY) & (choice.want > COSTLY_ORDER)
+    # COMPACT_SKIPPED or COMPACT_DEFERRED: nopage
+    follows = jnp.where((now.attempt == Try.ASYNC) & ~once, int(Try.RECLAIM), int(Try.LAST))
     plan.set(served | (here & ~go), attempt=jnp.where(choice.passes, int(Try.LAST), follows))
     starts = go | manual
     plan.set(starts, kept_run=now.run, kept_order=now.run_order, kept_source=now.source)
     plan.set(starts, kept_sink=now.sink, kept_last=now.last, kept_whole=now.flags & Bit.WHOLE)
-    kind = jnp.where(now.attempt == Try.ASYNC, int(Run.ASYNC), int(Run.SYNC_LIGHT))
+    keeps = (now.attempt == Try.ASYNC) | once  # compact_priority = INIT_COMPACT_PRIORITY
+    kind = jnp.where(keeps, int(Run.ASYNC), int(Run.SYNC_LIGHT))
     kind = jnp.where(manual, int(Run.MANUAL), kind)
     order = jnp.where(manual, -1, choice.want)
     begin_run(plan, starts, now, limits, kind, order, jnp.where(manual, 0, choice.wants))

@@ -31,13 +31,14 @@ from secretjax.mm.words import (
     PAGEBLOCK_PAGES,
     Fallback,
     Migratetype,
+    Secret,
 )
 
 NO_LIMIT = MAX_PAGE_ORDER + 1
 COST_MOVED = 42  # time for one page, in hundredths of a page fault (measured on the captures)
 
 
-def handed_out(plan: Plan, when, now, page, order) -> None:
+def handed_out(plan: Plan, when, now, page, order, limits) -> None:
     """A block is in the requester's hands."""
     refill = now.refill > 0
     plan.set(when & refill, phase=int(Phase.APPEND), limit=NO_LIMIT)
@@ -52,7 +53,9 @@ def handed_out(plan: Plan, when, now, page, order) -> None:
     moved = got & (now.sub == Sub.TARGET)
     secret = (now.sub_use & Use.SECRET) != 0
     move_on(plan, moved & ~secret, now)
-    plan.set(moved & secret, sub=int(Sub.NONE), target=page, phase=int(Phase.UNMAP_1G))
+    shown = (limits.secret & Secret.DIRECT_MAP) != 0
+    begins = jnp.where(shown, int(Phase.SHOW), int(Phase.UNMAP_1G))
+    plan.set(moved & secret, sub=int(Sub.NONE), target=page, phase=begins)
     left = got & (now.sub == Sub.SURPLUS)
     plan.set(left, sub=int(Sub.SPARE))
     plan.add((moved & (now.busy == 1)) | left, have=-(1 << order))
@@ -65,7 +68,14 @@ def move_on(plan: Plan, when, now) -> None:
     plan.set(when & compacts, sub=int(Sub.NONE), phase=int(Phase.MARK))
 
 
-def refused(plan: Plan, when, choice, now) -> None:
+def give_up(plan: Plan, when, limits) -> None:
+    """The destination cannot be used: it goes back, and a source that was shown is hidden first."""
+    shown = when & ((limits.secret & Secret.DIRECT_MAP) != 0)
+    plan.set(when, sub=int(Sub.RETURN), phase=int(Phase.FETCH))
+    plan.set(shown, sub=int(Sub.NONE), phase=int(Phase.HIDE))
+
+
+def refused(plan: Plan, when, choice, now, limits) -> None:
     """Nothing serves the request: data for the command, a setback for the kernel's own."""
     top = when & (now.sub == Sub.NONE)
     table = when & (now.sub == Sub.TABLE)
@@ -74,7 +84,7 @@ def refused(plan: Plan, when, choice, now) -> None:
     plan.set(when, limit=NO_LIMIT, sub=int(Sub.NONE))
     plan.set(top, attempt=int(Try.FAST))
     plan.set(when & ~top, inner=int(Try.FAST))
-    plan.set(table & (now.target >= 0), sub=int(Sub.RETURN))
+    give_up(plan, table & (now.target >= 0), limits)
     failed = when & (now.sub == Sub.TARGET)
     compacts = now.busy == 1
     plan.set(failed & ~compacts, phase=int(Phase.UNDO))
@@ -116,7 +126,7 @@ def allocate(plan: Plan, view, choice, now, limits):
     small = claim & ~whole
     none = here & (choice.how == REFUSE)
     plan.set(none & (now.refill > 0), refill=0)
-    refused(plan, none & (now.refill == 0), choice, now)
+    refused(plan, none & (now.refill == 0), choice, now, limits)
 
     # try_to_steal_block, below pageblock size
     block, first = view.block, view.near0 & NODE

@@ -26,6 +26,7 @@ from secretjax.mm.layout import (
     NODE,
     ORDER_SHIFT,
     SKIP,
+    SPLIT,
     TYPE,
     WHERE_SHIFT,
     Use,
@@ -47,7 +48,14 @@ from secretjax.mm.state import (
     Tick,
     Try,
 )
-from secretjax.mm.words import CLUSTER, PAGEBLOCK_ORDER, PAGEBLOCK_PAGES, Fallback, Migratetype
+from secretjax.mm.words import (
+    CLUSTER,
+    PAGEBLOCK_ORDER,
+    PAGEBLOCK_PAGES,
+    Fallback,
+    Migratetype,
+    Secret,
+)
 
 COST_FAILED = 20  # time for a page that could not be migrated, in hundredths of a page fault
 SUCCESS, PARTIAL, COMPLETE, CONTENDED = range(1, 5)
@@ -131,7 +139,7 @@ def movable_page(view, limits: Limits):
     in_use = ((row >> WHERE_SHIFT) == Where.NONE) & ((row & Use.USED) != 0)
     order = (row >> ORDER_SHIFT) & 15
     secret = (row & Use.SECRET) != 0
-    evictable = ~secret | ((limits.unevictable == 1) & (limits.secret != 2))
+    evictable = ~secret | ((limits.unevictable == 1) & (limits.secret != Secret.INACCESSIBLE))
     listed = ((row & Use.LRU) != 0) & ((row & Use.FIXED) == 0)
     return in_use & listed & evictable & (order < PAGEBLOCK_ORDER), order
 
@@ -230,7 +238,7 @@ def empty(plan: Plan, view, now: Registers) -> None:
     plan.set(short, phase=jnp.where(met, int(Phase.BOUNDARY), int(Phase.RELEASE)), result=CONTENDED)
 
 
-def sink(plan: Plan, view, now: Registers) -> None:
+def sink(plan: Plan, view, now: Registers, limits: Limits) -> None:
     """isolate_freepages(): the next pageblock, downwards, whose holes may be filled."""
     here = view.kind == Phase.SINK
     begin = now.sink & -PAGEBLOCK_PAGES
@@ -241,7 +249,9 @@ def sink(plan: Plan, view, now: Registers) -> None:
     label = view.block & TYPE
     movable = (label == Migratetype.MOVABLE) | (label == Migratetype.CMA)
     skips = ((view.block & SKIP) != 0) & ~ignores_skips(now)
-    passed = here & ~over & (free | ~movable | skips)
+    grouped = ((limits.secret & Secret.GROUPED) != 0) & ((now.sub_use & Use.SECRET) != 0)
+    whole = grouped & ((view.block & SPLIT) == 0)
+    passed = here & ~over & (free | ~movable | skips | whole)
     plan.set(passed, sink=begin - PAGEBLOCK_PAGES)
     plan.set(over, phase=int(Phase.FETCH))
     plan.set(here & ~over & ~passed, phase=int(Phase.ISOLATE), cursor=now.sink)
@@ -362,7 +372,7 @@ def compacted(plan: Plan, view, command: Command, now: Registers, limits: Limits
     caught = task & (now.capture >= 0)
     succeeds(plan, caught, now)
     plan.set(caught, attempt=int(Try.FAST))
-    follows = jnp.where(now.run == Run.ASYNC, int(Try.RECLAIM), int(Try.LAST))
+    follows = jnp.where(now.attempt == Try.ASYNC, int(Try.RECLAIM), int(Try.LAST))
     plan.set(task & ~caught & (now.run != Run.MANUAL), attempt=follows)
     plan.finish(task & (now.run == Run.MANUAL))
 

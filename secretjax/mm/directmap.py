@@ -10,42 +10,60 @@ Left out: arm64 (needs 4 KiB entries from the start), several ranges in one flus
 
 import jax.numpy as jnp
 
-from secretjax.mm.buddy import move_on
+from secretjax.mm.buddy import give_up, move_on
 from secretjax.mm.layout import ORDER_SHIFT, SPLIT, WHERE_SHIFT, Use, Where
 from secretjax.mm.plan import Plan
 from secretjax.mm.state import Fault, Op, Phase, Sub, Tick
-from secretjax.mm.words import PAGEBLOCK_ORDER
+from secretjax.mm.words import PAGEBLOCK_ORDER, Secret
 
 
-def unmap(plan: Plan, view, command, now) -> None:
+def unmap(plan: Plan, view, command, now, limits) -> None:
     """Takes a page, or a whole pageblock with one call, out of the direct map."""
     begins = (view.kind == Op.UNMAP) | (view.kind == Phase.UNMAP_1G)
     giant = begins & (now.giants > 0)
-    intact = giant & (view.block == 1)
+    moved = now.target >= 0
+    grouped = moved & ((limits.secret & Secret.GROUPED) != 0)
+    barred = giant & (view.block == 1) & grouped
+    intact = giant & (view.block == 1) & ~grouped
     ask = {"sub": int(Sub.TABLE), "phase": int(Phase.FETCH)}
     plan.set(intact & (now.table == 0), after=int(Phase.UNMAP_1G), **ask)
     break_up = intact & (now.table == 1)
     plan.write(break_up, "block", view.block_at, jnp.zeros_like(view.block))
     plan.add(break_up, giants=-1)
     plan.tick(break_up, int(Tick.SPLIT_1G))
-    plan.set(break_up | (giant & ~intact), table=0, phase=int(Phase.UNMAP_2M))
+    plan.set(break_up | (giant & ~intact & ~barred), table=0, phase=int(Phase.UNMAP_2M))
 
     here = (begins & ~giant) | (view.kind == Phase.UNMAP_2M)
-    moved = now.target >= 0
     whole = (command.order >= PAGEBLOCK_ORDER) & ~moved
     splits = here & ((view.block & SPLIT) == 0) & ~whole
-    wait = splits & (now.table == 0)
+    barred = barred | (splits & grouped)
+    give_up(plan, barred, limits)
+    wait = splits & ~grouped & (now.table == 0)
     plan.set(wait, after=int(Phase.UNMAP_2M), **ask)
-    do = here & ~wait
+    do = here & ~wait & ~barred
     in_use = ((view.near0 >> WHERE_SHIFT) == Where.NONE) & ((view.near0 & Use.USED) != 0)
     plan.fault(do & ~in_use, Fault.BAD_HANDLE)
     plan.cell(0, do & in_use, view.p, 0, view.near0 | Use.UNMAPPED)
-    plan.write(splits & ~wait, "block", view.block_at, view.block | SPLIT)
+    plan.write(splits & do, "block", view.block_at, view.block | SPLIT)
     plan.tick(do, jnp.where(plan.known(splits), int(Tick.UNMAPPED_SPLIT), int(Tick.UNMAPPED)))
     plan.set(do, table=0, phase=int(Phase.FETCH))
     plan.set(do & moved, target=-1)
     move_on(plan, do & moved, now)
     plan.finish(do & ~moved)
+
+
+def source(plan: Plan, view) -> None:
+    """A secret page that is to be copied through the direct map: put back into it, without a flush.
+
+    It leaves it again, with one, where the destination could not.
+    """
+    shows, hides = view.kind == Phase.SHOW, view.kind == Phase.HIDE
+    plan.cell(0, shows, view.p, 0, view.near0 & ~Use.UNMAPPED)
+    plan.cell(0, hides, view.p, 0, view.near0 | Use.UNMAPPED)
+    plan.tick(shows, int(Tick.MAPPED))
+    plan.tick(hides, int(Tick.UNMAPPED))
+    plan.set(shows, phase=int(Phase.UNMAP_1G))
+    plan.set(hides, phase=int(Phase.FETCH), sub=int(Sub.RETURN))
 
 
 def remap(plan: Plan, view, command) -> None:

@@ -152,6 +152,7 @@ def focus(now: Registers, command: Command, kind: Word, known: Word) -> Word:
     p = jnp.where(scans, jnp.minimum(now.cursor, scanned), p)
     p = jnp.where(kind == Phase.CUT, now.cursor & -(1 << now.order), p)
     in_batch = (kind == Phase.MOVE) | (kind == Phase.MARK) | (kind == Phase.EMPTIED)
+    in_batch = in_batch | (kind == Phase.SHOW) | (kind == Phase.HIDE)
     p = jnp.where((kind == Phase.EVACUATE) | in_batch, now.spot, p)
     p = jnp.where(kind == Phase.SOURCE, now.spot & -PAGEBLOCK_PAGES, p)
     p = jnp.where(kind == Phase.SINK, now.sink & -PAGEBLOCK_PAGES, p)

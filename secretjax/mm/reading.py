@@ -5,11 +5,19 @@ from typing import NamedTuple
 import jax.numpy as jnp
 from jaxtyping import Array, Int32
 
+from secretjax.ledger import Ledger
 from secretjax.mm.layout import ORDER_SHIFT, SPLIT, TAKEN, TYPE, WHERE_SHIFT, Use, Where
 from secretjax.mm.state import Tick, Word, Zone
-from secretjax.mm.words import NR_PAGE_ORDERS, PAGEBLOCK_ORDER, PAGEBLOCK_PAGES, Event, Migratetype
+from secretjax.mm.words import (
+    NR_PAGE_ORDERS,
+    PAGEBLOCK_ORDER,
+    PAGEBLOCK_PAGES,
+    Event,
+    Migratetype,
+    Secret,
+)
 
-MEMORY_BLOCK = 64  # pageblocks; arch/x86/mm/init_64.c: MIN_MEMORY_BLOCK_SIZE
+MEMORY_BLOCK = 64  # pageblocks; arch/x86/mm/init_64.c: MIN_MEMORY_BLOCK_SIZE, one section
 
 
 class Reading(NamedTuple):
@@ -34,17 +42,29 @@ class Reading(NamedTuple):
     entries: Int32[Array, " 3"]  # of the direct map: 4 KiB, 2 MiB, 1 GiB
     nonpresent: Word  # pages absent from the direct map
     huge_easy: Word  # huge pages that others got before the first one had to compact
-    promised: Word  # pages promised at mmap and not yet handed out
-    files_up: Word  # files open, up to the first refusal
-    ledger: Int32[Array, "processes columns"]  # secretjax/ledger.py
+    promised: Word  # pages that a pool owes and nobody has touched
+    files_up: Word  # files open, until one is refused
+    ledger: Ledger
     events: Int32[Array, " events"]  # by words.Event
 
 
-def events_of(ticks: Int32[Array, " ticks"], own: dict) -> Int32[Array, " events"]:
-    """The counters of the zone under the kernel's names, with those of the proposal (`own`)."""
+def events_of(
+    ticks: Int32[Array, " ticks"], own: dict, secret: Word | int = 0
+) -> Int32[Array, " events"]:
+    """The counters of the zone under the kernel's names, with those of the proposal (`own`).
+
+    secret: `Limits.secret`. The source of a secret page's move goes back into the direct map, is
+    zeroed and freed (mm/secretmem.c: secretmem_free_folio); through the direct map it is there.
+    """
     t = {tick: ticks[tick] for tick in Tick}
     splits = t[Tick.UNMAPPED_SPLIT]
     calls = t[Tick.UNMAPPED] + splits
+    copied = t[Tick.MIGRATED_SECRET]
+    mapped = jnp.where((secret & Secret.DIRECT_MAP) != 0, copied, 0)
+    own = own | {
+        Event.ZEROED: own.get(Event.ZEROED, 0) + copied,
+        Event.WINDOW: own.get(Event.WINDOW, 0) + copied - mapped,
+    }
     e = {
         Event.ALLOCATED: t[Tick.OWN] + t[Tick.STOLEN] + t[Tick.CLAIMED_WHOLE],
         Event.FREED: t[Tick.FREED],
@@ -53,11 +73,12 @@ def events_of(ticks: Int32[Array, " ticks"], own: dict) -> Int32[Array, " events
         Event.SPLIT_1G: t[Tick.SPLIT_1G],
         Event.SPLIT_2M: splits,
         Event.UNMAP_CALL: calls,
-        Event.MAP_CALL: t[Tick.MAPPED],
+        Event.MAP_CALL: t[Tick.MAPPED] + copied - mapped,
         Event.FLUSH: calls + splits + t[Tick.SPLIT_1G],
-        Event.MIGRATED: t[Tick.MIGRATED] + t[Tick.MIGRATED_SECRET],
+        Event.MIGRATED: t[Tick.MIGRATED] + copied,
         Event.MIGRATE_FAILED: t[Tick.MIGRATE_FAILED],
-        Event.SECRET_COPIED: t[Tick.MIGRATED_SECRET],
+        Event.SECRET_COPIED: copied,
+        Event.COPIED_MAPPED: mapped,
         Event.TAKEN: t[Tick.TAKEN],
         Event.TAKE_FAILED: t[Tick.TAKE_FAILED],
         Event.COMPACT_STALL: t[Tick.STALLED],
@@ -67,19 +88,18 @@ def events_of(ticks: Int32[Array, " ticks"], own: dict) -> Int32[Array, " events
     return jnp.stack([e.get(event, jnp.zeros_like(splits)) for event in Event])
 
 
-def offlining(zone: Zone, word, pages: int) -> Int32[Array, " 2"]:
+def offlining(zone: Zone, word, in_use) -> Int32[Array, " 2"]:
     """Memory blocks that cannot be offlined: refused at once, and those whose attempt never ends.
 
-    word: first words of the rows. mm/page_isolation.c: has_unmovable_pages() refuses CMA pageblocks
-    and pages in use that are on no LRU list; what is on one but cannot be migrated, as pinned and
-    secret pages, mm/memory_hotplug.c: offline_pages() tries again until a signal comes.
+    word: first words of the rows; in_use: those of blocks that somebody holds. Refused
+    (mm/page_isolation.c: has_unmovable_pages()) are CMA pageblocks and pages in use that are on no
+    LRU list; what is on one but cannot be migrated, as pinned and secret pages,
+    mm/memory_hotplug.c: offline_pages() tries again until a signal comes.
     """
-    blocks = pages >> PAGEBLOCK_ORDER
-    kind = word >> WHERE_SHIFT
-    in_use = (kind == Where.NONE) & ((word & Use.USED) != 0)
+    blocks = len(word) >> PAGEBLOCK_ORDER
     on_list = (word & Use.LRU) != 0
     fixed = ((word & Use.FIXED) != 0) | (((word & Use.SECRET) != 0) & (zone.limits.secret != 1))
-    refused = (in_use & ~on_list) | (kind == Where.POOL)
+    refused = (in_use & ~on_list) | (word >> WHERE_SHIFT == Where.POOL)
     of_block = lambda x: x.reshape(blocks, PAGEBLOCK_PAGES).any(1)  # noqa: E731
     refused = of_block(refused) | ((zone.block[:blocks] & TYPE) == Migratetype.CMA)
     rest = (0, -blocks % MEMORY_BLOCK)
@@ -126,13 +146,13 @@ def read(zone: Zone, pages: int, own: dict, *, easy: Word, held: Word, users: di
         unmovable_blocks=count(stuck > 0),
         polluted_pages=jnp.stack([count(jnp.where(these, stuck, 0)) for these in lent]),
         secret_misplaced=count(jnp.where(lent[0] | lent[1], secret, 0)),
-        offline=offlining(zone, word, pages),
+        offline=offlining(zone, word, in_use),
         used_pages=count(size),
         pcp_pages=zone.now.pcp_count,
         movable_pages=count(jnp.where(stays, 0, size)),
         entries=jnp.stack([split * PAGEBLOCK_PAGES, blocks - split - giant_blocks, giant]),
         nonpresent=count(gone),
         huge_easy=easy,
-        events=events_of(zone.ticks, own),
+        events=events_of(zone.ticks, own, zone.limits.secret),
         **users,
     )

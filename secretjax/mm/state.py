@@ -72,6 +72,8 @@ class Phase(IntEnum):
     MARK = 54  # migrate_pages(): a page has moved to its target
     EMPTIED = 55  # and when all have: over the pages left behind, to give them back
     RESET = 48  # __reset_isolation_suitable(): over the pageblocks
+    SHOW = 56  # a secret page comes back into the direct map, to be copied
+    HIDE = 57  # and leaves it again, as its destination cannot
 
 
 class Sub(IntEnum):
@@ -171,7 +173,8 @@ class Command(NamedTuple):
     # FREE, MAP: 1, a handle of which nothing is known is no fault, the answer is -1; nothing is
     # known of it after the block was given back (a stream that gives back parts says 0)
     compact: Word  # GET: `words.DIRECT`, the task may itself reclaim and compact; `words.THP`: it
-    # may, and does not wake kswapd; 0: it may not
+    # may, and does not wake kswapd; `NORETRY`: it may, but not with SYNC_LIGHT; `LIGHT`: it may
+    # not, and does not wake kswapd; 0: it may not
 
 
 class Limits(NamedTuple):
@@ -188,7 +191,7 @@ class Limits(NamedTuple):
     high_min: Word
     high_max: Word
     unevictable: Word  # vm.compact_unevictable_allowed
-    secret: Word  # secret pages: 0 are isolated in vain, 1 can be migrated, 2 are not isolated
+    secret: Word  # `words.Secret`
     score_high: Word  # proactive compaction starts above, 1000: never
     score_low: Word  # and ends
     period: Word  # least that half a second lasts: time between two looks at the score

@@ -9,7 +9,9 @@ PAGEBLOCK_PAGES = 1 << PAGEBLOCK_ORDER
 GIGABYTE_BLOCKS = 512
 COSTLY_ORDER = 3  # PAGE_ALLOC_COSTLY_ORDER
 CLUSTER = 32  # COMPACT_CLUSTER_MAX
-DIRECT, THP = 1, 2  # what a request may do: GFP_KERNEL and alike, vma_thp_gfp_mask() with madvise
+# What a request may do (Command.compact): GFP_KERNEL and alike; vma_thp_gfp_mask() with madvise;
+# GFP_KERNEL | __GFP_NORETRY; GFP_TRANSHUGE_LIGHT, which neither reclaims nor wakes kswapd
+DIRECT, THP, NORETRY, LIGHT = 1, 2, 3, 4
 PCP_LISTS = 14  # NR_PCP_LISTS: 3 types of orders 0-3, order 9 not movable, order 9 movable
 PCP_SCALE_MAX = 5  # CONFIG_PCP_BATCH_SCALE_MAX
 
@@ -20,6 +22,15 @@ class Fallback(IntEnum):
     K511 = 0  # Linux 5.0 to 6.9
     K610 = 1  # 6.10 to 6.12.28
     K612y = 2  # 6.12.29 and later
+
+
+class Secret(IntEnum):
+    """Bits of `state.Limits.secret`: what migration does with secret pages; 0: isolated in vain."""
+
+    MOVES = 1  # they are migrated: through a temporary mapping of one CPU,
+    INACCESSIBLE = 2  # AS_INACCESSIBLE: compaction does not even isolate them
+    DIRECT_MAP = 4  # with MOVES: or by putting them back into the direct map
+    GROUPED = 8  # with MOVES: only into pageblocks whose 2 MiB entry is split already
 
 
 class Migratetype(IntEnum):
@@ -54,7 +65,7 @@ class Event(IntEnum):
     ZEROED = 9  # pages zeroed for users of secret memory
     MIGRATED = 10  # pages moved (vmstat pgmigrate_success)
     MIGRATE_FAILED = 11  # pages that could not be (vmstat pgmigrate_fail)
-    SECRET_COPIED = 12  # of MIGRATED, secret pages: each copied through a temporary mapping
+    SECRET_COPIED = 12  # of MIGRATED, secret pages: each copied through a mapping made for it
     TAKEN = 13  # contiguous ranges taken (cma_alloc, alloc_contig_range)
     TAKE_FAILED = 14  # ranges that could not be emptied (-EBUSY)
     GRANTED = 15  # secret pages handed to users
@@ -66,3 +77,7 @@ class Event(IntEnum):
     COMPACT_STALL = 21  # requests that compacted memory themselves (vmstat compact_stall)
     KSWAPD_RUN = 22  # kswapd woke and went back to sleep (vmstat pageoutrun)
     KCOMPACTD_RUN = 23  # compactions by kcompactd, proactive or for an order
+    OOM_FAULT = 24  # faults that were refused with VM_FAULT_OOM
+    SIGBUS_FAULT = 25  # and with VM_FAULT_SIGBUS
+    WINDOW = 26  # pages that one CPU mapped for itself, to copy or to zero them
+    COPIED_MAPPED = 27  # of SECRET_COPIED, through the direct map

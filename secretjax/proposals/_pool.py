@@ -19,6 +19,11 @@ IDLE, SHOW, GIVE = 15, 16, 17
 SINGLE = 20  # and on: the stages of a single page (_page.py)
 
 
+def gathers(ask: Ask) -> Flag:
+    """Whether the pool is to hold so many pages, in nobody's hands yet."""
+    return (ask.when == When.RESERVE) | (ask.when == When.FILL)
+
+
 @dataclass(frozen=True)
 class Pool(Proposal):
     """Interface of a pool; a leaf says how it gets a pageblock (`grow`).
@@ -39,15 +44,17 @@ class Pool(Proposal):
     def begin(self, own: Own, ask: Ask) -> Word:
         """Stage that an event begins at (stage 0 stands for it)."""
         enough = (own.room > 0) & (ask.first == 0)
-        fault = FROM_POOL if self.shared else jnp.where(enough, FROM_POOL, GROW)
+        enough = own.pool >= ask.need if self.shared else enough
+        fault = jnp.where(enough, FROM_POOL, GROW)
         stage = jnp.where(ask.when == When.FAULT, fault, _page.GET)
         reserve = jnp.where(own.pool >= ask.need, int(Result.DONE), GROW)
-        stage = jnp.where(ask.when == When.RESERVE, reserve, stage)
+        stage = jnp.where(gathers(ask), reserve, stage)
         return jnp.where(ask.when == When.SHRINK, IDLE, stage)
 
     def spare(self, own: Own) -> Flag:
         """Whether a pageblock less still covers what is in use and what is promised."""
-        return own.pool - PAGEBLOCK_PAGES >= own.held - own.singles + own.reserved
+        needed = jnp.maximum(own.held - own.singles + own.reserved, own.least)
+        return own.pool - PAGEBLOCK_PAGES >= needed
 
     def command(self, own, ask):
         stage = jnp.where(own.stage == 0, self.begin(own, ask), own.stage)
@@ -97,22 +104,22 @@ class Pool(Proposal):
     def after_growth(self, own: Own, ask: Ask, stage: Word, answer: Word):
         """FAULT, RESERVE and SHRINK: registers, result and next stage."""
         got = answer >= 0
-        fault, reserve = ask.when == When.FAULT, ask.when == When.RESERVE
+        fault, reserve = ask.when == When.FAULT, gathers(ask)
         grew = (stage == GROW) & got
         in_pool = (stage == TO_POOL) if self.shared else (stage == HIDE) & got
         took = (stage == FROM_POOL) & (got if self.shared else stage > 0)
         gone = stage == GIVE
         idle = (stage == IDLE) & got & (self.spare(own) if self.shared else stage < 0)
+        cannot = ((stage == GROW) & ~got) | (stage == UNDO)
+        alone = cannot & fault if self.fallback else cannot & False
+        room = jnp.where(in_pool, PAGEBLOCK_PAGES - 1, own.room - took)
         own = own._replace(
             chunk=jnp.where(grew | idle, answer, own.chunk),
             pool=own.pool
             + jnp.where(in_pool, PAGEBLOCK_PAGES, 0)
             - jnp.where(gone, PAGEBLOCK_PAGES, 0),
-            room=own.room
-            + jnp.where(in_pool, PAGEBLOCK_PAGES - 1 - own.room, jnp.where(took, -1, 0)),
+            room=jnp.where(alone, 0, room),  # what is left in hand is another file's
         )
-        cannot = ((stage == GROW) & ~got) | (stage == UNDO)
-        alone = cannot & fault if self.fallback else cannot & False
         on_stage = [
             ((stage == FROM_POOL) & ~got, GROW),
             (grew, HIDE),

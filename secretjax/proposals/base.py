@@ -23,6 +23,7 @@ class When(IntEnum):
     RELEASE = 1  # it goes with its file
     RESERVE = 2  # mmap under a reservation: the pool must hold `need` pages
     SHRINK = 3  # a file has ended, or wholly idle pool blocks are asked back
+    FILL = 4  # before the demand: the pool must hold `need` pages
 
 
 class Result(IntEnum):
@@ -44,6 +45,7 @@ class Own(NamedTuple):
     reserved: Word  # pages promised at mmap and not yet handed out
     held: Word  # pages in users' hands
     singles: Word  # of them not from the pool
+    least: Word  # pages that a shared pool keeps, idle or not
 
 
 class Ask(NamedTuple):
@@ -52,7 +54,7 @@ class Ask(NamedTuple):
     when: Word
     handle: Word  # page of the file, as the user will name it
     first: Word  # 1: it is the first page of its file
-    need: Word  # RESERVE: pages that the pool must have in all
+    need: Word  # pages that the pool must have in all; FAULT: to spare one of those that it has
 
 
 def command(op, order=0, type_=-1, use=0, handle=-1, owner=-1, page=0, fresh=1, compact=0):
@@ -95,6 +97,8 @@ class Proposal:
     slot      fixed number, gives colour and marker; no two share one
     pool      pages come from a pool of whole pageblocks (an admission may reserve in it)
     moves     its secret pages can be migrated
+    apart     it zeroes pages through a temporary mapping of one CPU, not in the direct map
+    yields    its idle pool blocks go back when a request of others is refused (a shrinker)
     """
 
     name: ClassVar[str]
@@ -103,10 +107,26 @@ class Proposal:
     slot: ClassVar[int]
     pool: ClassVar[bool] = False  # then it has the options of `_pool.Pool`
     moves: ClassVar[bool] = False
+    apart: ClassVar[bool] = False
+    yields: ClassVar[bool] = False
 
     def prepare(self, start):
         """The start state as this proposal finds it (a boot parameter may shape it)."""
         return start
+
+    @property
+    def secret(self) -> int:
+        """What migration does with its secret pages, bits of `words.Secret`."""
+        return 0
+
+    @property
+    def kills(self) -> bool:
+        """Whether a fault that is refused ends in the OOM killer (VM_FAULT_OOM), else in SIGBUS."""
+        return True
+
+    def fill(self, total: int) -> int:
+        """Pages that the pool gets before the demand, of `total` managed ones."""
+        return 0
 
     def command(self, own: Own, ask: Ask) -> Command:
         """What to ask the zone for at `own.stage` of the event."""

@@ -94,7 +94,7 @@ DERIVED: dict[str, tuple[Words, Callable[[Get], np.ndarray]]] = {
         lambda get: ratio(get("cost_ns"), get("granted"), np.nan) / 1000,
     ),
     "exposure_us": (
-        Words("exposure through a temporary mapping", "page-us x CPUs", "lower"),
+        Words("exposure by the protocol in use", "page-us x CPUs", "lower"),
         lambda get: get("exposure_page_ns") / 1000,
     ),
     "exposure_direct_map_us": (
@@ -166,8 +166,10 @@ class Measured:
         table, cpus = self.run.costs(), self.params.cpus
         if metric != "cost_ns":
             copied = self.array(demand, arm, "secret_copied")
-            how = "direct_map" if "direct_map" in metric else "temporary"
-            return costs.exposure(copied, table, cpus, bound, how)
+            if "direct_map" in metric:
+                return costs.exposure(copied, table, cpus, bound, "direct_map")
+            mapped = self.array(demand, arm, "copied_mapped")
+            return costs.exposed(copied, mapped, table, cpus, bound)
         free = costs.weights(table, cpus, bound) == 0
         shape = self.params.states, len(self._steps[demand])
         counts = np.stack(

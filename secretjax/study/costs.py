@@ -8,7 +8,7 @@ Total in ns, of the CPUs that ask for the work (for `low`, `best` and `high` of 
                                      __split_large_page
   + FLUSH x (flush + flush_receiver x (cpus - 1))                arch/x86/mm/tlb.c: flush_tlb_func
   + MIGRATED x migrate_page + MIGRATE_FAILED x migrate_failure   mm/migrate.c: migrate_pages_batch
-  + SECRET_COPIED x window                     as arch/x86/kernel/alternative.c: __text_poke
+  + WINDOW x window                            as arch/x86/kernel/alternative.c: __text_poke
   + (TAKEN + TAKE_FAILED) x take_range         mm/page_alloc.c: alloc_contig_range
   + (ALLOCATED + FREED) x buddy + CLAIMED x claim     mm/page_alloc.c: __rmqueue, __free_one_page
 
@@ -16,10 +16,10 @@ IPIs: each flush of kernel mappings interrupts every other CPU (arch/x86/mm/tlb.
 flush_tlb_kernel_range() and flush_tlb_all() use on_each_cpu()), so FLUSH x (cpus - 1).
 
 Exposure in page-ns x CPUs: how long a secret page is readable while it is copied, and by how many
-CPUs. Through a temporary mapping that is one CPU for copy_page. If the page were put back into the
-direct map instead, it would be every CPU, for copy_page and until the flush has reached them all
-(arch/x86/mm/pat/set_memory.c: set_direct_map_invalid_noflush; mm/migrate.c: migrate_folio_move).
-A page counts once, though both its old and its new frame are readable.
+CPUs. Through a temporary mapping that is one CPU for copy_page. If the page is put back into the
+direct map instead (COPIED_MAPPED), it is every CPU, for copy_page and until the flush has reached
+them all (arch/x86/mm/pat/set_memory.c: set_direct_map_invalid_noflush; mm/migrate.c:
+migrate_folio_move). A page counts once, though both its old and its new frame are readable.
 """
 
 from dataclasses import dataclass
@@ -43,7 +43,7 @@ Text = Annotated[str, Field(min_length=1, max_length=1000)]
 METRICS = {
     "cost_ns": ("cost of all counted work", "ns"),
     "ipis": ("interrupts of other CPUs for TLB flushes", "IPIs"),
-    "exposure_page_ns": ("exposure through a temporary mapping", "page-ns x CPUs"),
+    "exposure_page_ns": ("exposure by the protocol in use", "page-ns x CPUs"),
     "exposure_direct_map_page_ns": ("exposure if put into the direct map", "page-ns x CPUs"),
 }
 
@@ -130,7 +130,7 @@ def weights(table: Costs, cpus: int, bound: Bound) -> Float64[np.ndarray, " even
         Event.FLUSH: table.flush(cpus, bound),
         Event.MIGRATED: table.ns("migrate_page", bound),
         Event.MIGRATE_FAILED: table.ns("migrate_failure", bound),
-        Event.SECRET_COPIED: table.ns("window", bound),
+        Event.WINDOW: table.ns("window", bound),
         Event.TAKEN: table.ns("take_range", bound),
         Event.TAKE_FAILED: table.ns("take_range", bound),
         Event.ALLOCATED: table.ns("buddy", bound),
@@ -162,6 +162,14 @@ def exposure(
     return copied.astype(np.float64) * seen
 
 
+def exposed(
+    copied: np.ndarray, mapped: np.ndarray, table: Costs, cpus: int, bound: Bound
+) -> np.ndarray:
+    """The same for pages copied of which `mapped` went through the direct map."""
+    through_map = exposure(mapped, table, cpus, bound, "direct_map")
+    return exposure(copied - mapped, table, cpus, bound) + through_map
+
+
 def apply(samples: pd.DataFrame, table: Costs, cpus: int) -> pd.DataFrame:
     """The costs of tidy samples, one row per state and step for each of `METRICS`.
 
@@ -179,11 +187,11 @@ def apply(samples: pd.DataFrame, table: Costs, cpus: int) -> pd.DataFrame:
         raise UserError(f"samples: no metric {', '.join(missing)}, so costs cannot be computed")
     wide = wide.reindex(columns=names, fill_value=0)
     counts = wide.to_numpy(np.int64)
-    copied = counts[:, Event.SECRET_COPIED]
+    copied, mapped = counts[:, Event.SECRET_COPIED], counts[:, Event.COPIED_MAPPED]
     columns = {
         "cost_ns": [total(counts, table, cpus, b) for b in BOUNDS],
         "ipis": [counts[:, Event.FLUSH] * (cpus - 1.0)] * len(BOUNDS),
-        "exposure_page_ns": [exposure(copied, table, cpus, b) for b in BOUNDS],
+        "exposure_page_ns": [exposed(copied, mapped, table, cpus, b) for b in BOUNDS],
         "exposure_direct_map_page_ns": [
             exposure(copied, table, cpus, b, "direct_map") for b in BOUNDS
         ],

@@ -6,13 +6,14 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 
-from secretjax import cases, engine
+from secretjax import cases
 from secretjax.cases import PredictCase, ReplayCase, StartState
 from secretjax.cases.replay import Request
 from secretjax.cases.start import FALLBACKS
 from secretjax.errors import UserError
 from secretjax.mm.words import PAGEBLOCK_ORDER, Migratetype
 from secretjax.predict import predict
+from secretjax.replay import replay
 from secretjax.study.params import stem
 from secretjax.study.tables import PREDICT, REPLAY
 
@@ -70,7 +71,7 @@ def replay_row(path: Path) -> dict:
     row["requests"] = int((case.requests[:, 0] == 0).sum())
     row["frees"] = int((case.requests[:, 0] == 1).sum())
     row["snapshots"] = len(case.snapshots)
-    pfn, shots, ticks = engine.replay_counted(case.start, case.requests)
+    pfn, shots, ticks = replay(case.start, case.requests)
     row["claims"] = ticks["CLAIMED_WHOLE"] + ticks["CLAIMED_PART"]
     row["claims_by_moving"] = ticks["CLAIMED_PART"]
     row["steals"] = ticks["STOLEN"]
@@ -89,12 +90,10 @@ def replay_row(path: Path) -> dict:
     return row
 
 
-def under_every_rule(
-    case: ReplayCase, pfn: np.ndarray, ticks: dict[str, int]
-) -> dict[str, int]:
+def under_every_rule(case: ReplayCase, pfn: np.ndarray, ticks: dict[str, int]) -> dict[str, int]:
     """What the rules of other kernels do with the same requests.
 
-    pfn, ticks: `engine.replay_counted` of the case under its own rules.
+    pfn, ticks: the answer to the case under its own rules.
     blocks_RULES    pageblocks in which requests for UNMOVABLE pages got some
     steals_RULES    blocks stolen from a pageblock that could not be claimed
     Without those rules that this stream cannot be run under: a request that they refuse is given
@@ -108,7 +107,7 @@ def under_every_rule(
             if rules == case.start.settings["fallback"]:
                 pfn, ticks = own
             else:
-                pfn, _, ticks = engine.replay_counted(case.start.under(rules), case.requests)
+                pfn, _, ticks = replay(case.start.under(rules), case.requests)
         except UserError:
             continue
         got = pfn[unmovable & (pfn >= 0)]

@@ -274,7 +274,8 @@ def _arm(item: Any, where: str, prefix: str) -> Any:
     for kind, key in (("proposal", "options"), ("admission", "admission_options")):
         _known(kind, arm[kind], f"{where}: {prefix}.{kind}")
         arm[key] = plugins.options(kind, arm[kind], arm[key], where, f"{prefix}.{key}")
-    taken = getattr(plugins.table("proposal")[arm["proposal"]], "pool", False)
+    made = plugins.make("proposal", arm["proposal"], arm["options"])
+    taken = getattr(made, "pool", False)
     if arm["admission"] == "reservation" and not taken:
         raise UserError(
             f"{where}: {prefix}: {arm['proposal']} has no pool to reserve from; "

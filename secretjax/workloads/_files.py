@@ -1,6 +1,7 @@
 """Files of several processes: how their lives become rows of a script."""
 
-from dataclasses import dataclass
+from itertools import accumulate
+from typing import NamedTuple
 
 import numpy as np
 
@@ -9,8 +10,7 @@ from secretjax.workloads.base import Churn, Do, Script
 BATCH = 64  # pages touched between two rounds of background work
 
 
-@dataclass(frozen=True)
-class File:
+class File(NamedTuple):
     """A file: its first page's handle, its pages, whose it is."""
 
     handle: int
@@ -19,9 +19,16 @@ class File:
     user: int
 
 
+def laid_out(pages: list[int], process: list[int], user: list[int]) -> list[File]:
+    """Files in this order; the pages of each process have handles next to each other."""
+    order = sorted(range(len(pages)), key=lambda k: process[k])
+    first = dict(zip(order, accumulate([0, *(pages[k] for k in order)]), strict=False))
+    return [File(first[k], pages[k], process[k], user[k]) for k in range(len(pages))]
+
+
 def opens(script: Script, file: File) -> None:
     """It is mapped."""
-    script.turn_to(file.handle, file.process, file.user)
+    script.turn_to(*file)
     script.do(Do.OPEN, file.pages)
 
 
@@ -33,7 +40,7 @@ def grows(script: Script, file: File, churn: Churn, events: int) -> None:
 
 def closes(script: Script, file: File) -> None:
     """It ends, touched or not, refused or not."""
-    script.turn_to(file.handle, file.process, file.user)
+    script.turn_to(*file)
     script.do(Do.CLOSE, file.pages)
 
 

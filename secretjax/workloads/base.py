@@ -11,9 +11,11 @@ from typing import ClassVar
 import numpy as np
 from jaxtyping import Int
 
+from secretjax.errors import UserError
+from secretjax.ledger import FILES, PROCESSES, Owners
 from secretjax.mm.state import Op
 from secretjax.mm.words import PAGEBLOCK_PAGES, Migratetype
-from secretjax.workloads._recorded import BY_HANDLE, FRESH, LRU, ORDER, TYPE
+from secretjax.workloads._recorded import BY_HANDLE, FRESH, LRU, OFFSET, ORDER, TYPE
 
 
 class Do(IntEnum):
@@ -26,7 +28,8 @@ class Do(IntEnum):
     SHRINK = 20  # wholly idle pageblocks of a shared pool are asked back
     DRAIN = 21  # others ask for huge pages until one is refused, and keep them
     TAKES = 22  # others ask for pageblocks of the CMA area in the same way
-    FILE = 23  # what follows is about the file whose first page has this handle (`Script.turn_to`)
+    FILL = 23  # before all else: the pool is to hold so many pages (written by the engine)
+    FILE = 24  # what follows is about another file (`Script.turn_to`)
 
 
 @dataclass
@@ -38,6 +41,7 @@ class Script:
     length: int = 0
     stops: list[tuple[str, int]] = field(default_factory=list)
     rng: np.random.Generator | None = None  # of the state, for what the demand draws
+    files: dict[int, tuple[int, int, int]] = field(default_factory=dict)  # see `turn_to`
 
     def add(self, rows: np.ndarray) -> None:
         """Rows at the end."""
@@ -48,9 +52,28 @@ class Script:
         """One event of users, see `Do`."""
         self.add(np.array([[op, count]]))
 
-    def turn_to(self, handle: int, process: int, user: int) -> None:
-        """The next rows are about one file of this process of this user."""
-        self.add(np.array([[int(Do.FILE) | process << ORDER | user << TYPE, handle]]))
+    def turn_to(self, handle: int, pages: int, process: int, user: int) -> None:
+        """The next rows are about the file with these pages, of this process of this user.
+
+        The pages of a process have handles next to each other, whatever the order of its files.
+        """
+        self.files.setdefault(handle, (pages, process, user))
+        number = list(self.files).index(handle)
+        if number >= FILES:
+            raise UserError(f"the demand has more than {FILES} files of several processes")
+        word = int(Do.FILE) | process << ORDER | 1 << BY_HANDLE | number << OFFSET
+        self.add(np.array([[word, handle]]))
+
+    def owners(self) -> Owners:
+        """Whose the processes are; without `turn_to` everything is process 0's of user 0."""
+        files = self.files or {0: (self.secret, 0, 0)}
+        user, first, behind, present = np.zeros((4, PROCESSES), np.int32)
+        first[:] = self.secret
+        for handle, (pages, process, whose) in files.items():
+            user[process], present[whose] = whose, 1
+            first[process] = min(first[process], handle)
+            behind[process] = max(behind[process], handle + pages)
+        return Owners(user, first, behind, present)
 
     def measure(self, step: str) -> None:
         """All states wait here and are measured."""

@@ -1,11 +1,10 @@
 """Several tenants whose files come and go: many live shortly, a few for long."""
 
 from dataclasses import dataclass
-from itertools import accumulate
 
 from secretjax.errors import UserError
 from secretjax.ledger import PROCESSES
-from secretjax.workloads._files import File, arrivals, rounds
+from secretjax.workloads._files import arrivals, laid_out, rounds
 from secretjax.workloads.base import Churn, Script, Workload
 
 
@@ -53,8 +52,7 @@ class Tenants(Workload):
             [self.short, self.long], n, p=[1 - 1 / self.one_in_long, 1 / self.one_in_long]
         )
         lives = rng.geometric(1 / mean).tolist()
-        first = accumulate([0, *pages[:-1]])
-        files = [File(*each) for each in zip(first, pages, whose, whose, strict=True)]
+        files = laid_out(pages, whose, whose)
         marks = {max(n * share // 100, 1): share for share in (25, 50, 75, 100)}
         script.measure("start")
         for turn in arrivals(script, churn, files, lives, self.churn_per_64_pages):

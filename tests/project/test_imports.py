@@ -13,7 +13,7 @@ FLOORS = (
     ("errors", "files", "registry"),
     ("mm", "ledger"),
     ("proposals", "admission", "workloads", "metrics"),
-    ("program", "engine"),
+    ("program", "rules", "engine", "replay"),
     ("cases",),
     ("hugetlb", "ageing"),
     ("predict", "machine"),

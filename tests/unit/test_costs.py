@@ -46,7 +46,8 @@ def test_sums_are_exact_in_float64_for_big_counts():
 def test_what_only_tells_an_outcome_costs_nothing_and_all_else_something():
     free = {
         "STOLEN", "FALLBACK", "REFUSED_MMAP", "REFUSED_FAULT", "HUGE_TRIED", "HUGE_OK",
-        "COMPACT_STALL", "KSWAPD_RUN", "KCOMPACTD_RUN",
+        "COMPACT_STALL", "KSWAPD_RUN", "KCOMPACTD_RUN", "SECRET_COPIED", "OOM_FAULT",
+        "SIGBUS_FAULT", "COPIED_MAPPED",
     }  # fmt: skip
     ns = costs.weights(TABLE, 4, "low")
     assert {event.name for event in Event if ns[event] == 0} == free
@@ -63,6 +64,11 @@ def test_exposure_is_one_cpu_for_the_copy_or_all_until_the_flush():
     assert costs.exposure(copied, TABLE, 64, "best").tolist() == [0, 3500]
     seen = costs.exposure(copied, TABLE, 4, "best", "direct_map")
     assert seen.tolist() == [0, 10 * 4 * (350 + 1000 + 3 * 200)]
+
+
+def test_exposure_follows_the_protocol_in_use():
+    both = costs.exposed(np.array([10]), np.array([4]), TABLE, 4, "best")
+    assert both.tolist() == [6 * 350 + 4 * 4 * (350 + 1000 + 3 * 200)]
 
 
 def samples(without: str = "") -> pd.DataFrame:
@@ -84,8 +90,10 @@ def test_tidy_samples_get_costs_per_state_and_step():
     one = found[(found["state"] == 2) & (found["step"] == "end")].set_index("metric")
     events = np.array([200 + e for e in Event])
     assert one.loc["cost_ns", "high"] == costs.total(events, TABLE, 8, "high")
-    assert one.loc["exposure_page_ns", "best"] == (200 + Event.SECRET_COPIED) * 350
     assert one.loc["ipis", list(costs.BOUNDS)].tolist() == [(200 + Event.FLUSH) * 7] * 3
+    copied, mapped = events[[Event.SECRET_COPIED]], events[[Event.COPIED_MAPPED]]
+    exposed = costs.exposed(copied, mapped, TABLE, 8, "best")
+    assert one.loc["exposure_page_ns", "best"] == exposed.item()
 
 
 def test_one_cpu_interrupts_nobody():

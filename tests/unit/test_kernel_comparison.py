@@ -8,7 +8,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from secretjax import cases, engine
+from secretjax import cases
+from secretjax.replay import replay
 from secretjax.show import model_check, notebook
 from secretjax.show.figures import kernel_replay, kernel_splits
 from secretjax.study import kernel, params, runs, tables
@@ -73,7 +74,7 @@ def test_newer_rules_spread_the_same_requests_over_more_pageblocks():
     with np.load(FOLDER / "f_subsecret_s1_k61.replay.expected.npz", allow_pickle=False) as told:
         asked = case.requests[case.requests[:, 0] == 0]
         own = len(np.unique(told["request_pfn"][asked[:, 2] == 0] >> 9))
-    pfn, _, ticks = engine.replay_counted(case.start, case.requests)
+    pfn, _, ticks = replay(case.start, case.requests)
     found = kernel.under_every_rule(case, pfn, ticks)
     assert found["blocks_K511"] == own == 183 and found["steals_K511"] == 0
     assert found["blocks_K511"] < found["blocks_K610"] < found["blocks_K612y"] == 229

@@ -10,6 +10,7 @@ import pytest
 from secretjax import engine
 from secretjax.mm.load import lists, load
 from secretjax.mm.words import PAGEBLOCK_PAGES
+from secretjax.replay import replay
 from secretjax.workloads import _recorded as recorded
 from tests.oracle import streams
 from tests.oracle.lists import K511, K610, K612Y
@@ -119,7 +120,7 @@ def test_giving_back_twice_is_a_fault_and_not_a_corruption():
     stream = streams.make(3, requests=40)
     twice = np.array([[0, 0, 1, 0, 0], [1, 0, -1, 0, 0], [1, 0, -1, 0, 0]], np.int32)
     with pytest.raises(engine.UserError, match="BAD_FREE"):
-        engine.replay(stream.start, twice)
+        replay(stream.start, twice)
 
 
 def test_a_batch_is_the_same_bits_as_its_lanes_alone():

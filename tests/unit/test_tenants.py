@@ -8,7 +8,7 @@ from secretjax import admission, engine, proposals, workloads
 from secretjax import ledger as book
 from secretjax.admission.base import Request
 from secretjax.errors import UserError
-from secretjax.ledger import PROCESSES, Column
+from secretjax.ledger import PROCESSES, Column, Ledger, Owners
 from secretjax.metrics.tenants import jain, largest_share
 from secretjax.workloads.base import Churn, Pages, Script
 from tests.oracle import streams
@@ -19,20 +19,22 @@ _ran: dict = {}
 
 
 def ledger(rows):
-    """{process: (user, held, mapped, chunks)} as a ledger."""
-    made = np.zeros((PROCESSES, len(Column)), np.int32)
-    for process, counts in rows.items():
-        made[process, :4] = counts
-    return jnp.asarray(made)
+    """{process: (user, held, mapped, charged)} as a ledger."""
+    processes, users = np.zeros((2, PROCESSES, len(Column)), np.int32)
+    for process, (user, *counts) in rows.items():
+        processes[process, :3] = counts
+        users[user, :3] += np.int32(counts)
+    return Ledger(jnp.asarray(processes), jnp.asarray(users))
 
 
-def request(rows, process, pages=1, grows=False):
+def request(rows, process, pages=1, grows=False, **pool):
+    """pool: `pool`, `reserved` and `promised` pages."""
     whole = ledger(rows)
-    number = lambda n: jnp.asarray(n, jnp.int32)  # noqa: E731
-    held = int(whole[:, Column.HELD].sum())
-    return Request(
-        number(pages), jnp.asarray(grows), number(process), whole, number(held), number(0), TOTAL
-    )
+    given = dict.fromkeys(("pool", "reserved", "promised"), 0) | pool
+    given |= {"pages": pages, "process": process, "user": rows.get(process, (process,))[0]}
+    given |= {"held": whole.user[:, Column.HELD].sum(), "total": TOTAL}
+    numbers = {name: jnp.asarray(n, jnp.int32) for name, n in given.items()}
+    return Request(grows=jnp.asarray(grows), ledger=whole, **numbers)
 
 
 class TestRules:
@@ -94,10 +96,20 @@ class TestFairness:
 
 def test_a_ledger_adds_to_one_process_and_sums_by_user():
     rows = {0: (2, 7, 0, 0), 3: (2, 5, 0, 0), 4: (1, 9, 0, 0)}
-    after = book.entered(ledger(rows), jnp.asarray(3, jnp.int32), {Column.HELD: jnp.int32(4)})
-    assert book.by_user(after, Column.HELD).tolist() == [0, 9, 16] + [0] * (PROCESSES - 3)
-    assert int(book.of_user(after, jnp.int32(0), Column.HELD)) == 16
-    assert int(book.of_process(after, jnp.int32(0), Column.HELD)) == 7
+    after = book.entered(ledger(rows), jnp.int32(3), jnp.int32(2), {Column.HELD: jnp.int32(4)})
+    assert after.user[:, Column.HELD].tolist() == [0, 9, 16] + [0] * (PROCESSES - 3)
+    assert after.process[:5, Column.HELD].tolist() == [7, 0, 0, 9, 9]
+    assert int(book.at(after.user, jnp.int32(2), Column.HELD)) == 16
+    assert after.user[:, 1:].sum() == after.process[:, 1:].sum() == 0
+
+
+def test_the_killer_takes_the_largest_process_of_the_user():
+    rows = {0: (2, 7, 90, 0), 1: (1, 50, 0, 0), 3: (2, 9, 0, 0), 4: (2, 9, 0, 0)}
+    user = np.zeros(PROCESSES, np.int32)
+    user[[0, 1, 3, 4]] = 2, 1, 2, 2
+    owners = Owners(jnp.asarray(user), *(jnp.zeros(PROCESSES, jnp.int32) for _ in range(3)))
+    assert int(book.largest(ledger(rows), owners, jnp.int32(2))) == 3
+    assert int(book.largest(ledger(rows), owners, jnp.int32(1))) == 1
 
 
 def roomy():
@@ -164,24 +176,47 @@ class TestAdversary:
         assert (at(mm, "refused_mmap", "attacked") == 4 * EACH // 2).all()
         assert (at(user, "refused", "asked") == 0).all()
 
-    def test_a_cgroup_kills_who_passes_its_limit_and_his_file_goes(self):
+    def test_a_cgroup_kills_its_largest_process_and_all_its_files_go(self):
         out = run("adversary", "memcg", limit_percent=2, **ATTACK)
-        limit, file = TOTAL * 2 // 100, EACH // 4
-        kills = 16 - limit // file
-        assert limit % file == 0, "each file too many dies at its first page"
-        assert (at(out, "oom_kills", "attacked") == kills).all()
+        limit = TOTAL * 2 // 100
+        assert limit == 2 * EACH, "two processes fill it; the first goes for the third, and so on"
+        assert (at(out, "oom_kills", "attacked") == 2).all()
+        assert (at(out, "oom_fault", "attacked") == 2).all()
+        assert (at(out, "granted", "attacked") == 4 * EACH).all()
         assert (at(out, "secret_pages", "attacked") == limit).all()
-        uneven = run("adversary", "memcg", limit_percent=2, **ATTACK | {"files_each": 3})
-        file = EACH // 3
-        assert (at(uneven, "granted", "attacked") > at(uneven, "secret_pages", "attacked")).all()
-        assert (at(uneven, "secret_pages", "attacked") == limit // file * file).all()
-        assert (at(uneven, "oom_kills", "attacked") == 12 - limit // file).all()
+        assert (at(out, "refused", "asked") == 0).all(), "the victim has a cgroup of its own"
 
-    def test_a_cgroup_that_does_not_kill_keeps_what_it_granted(self):
-        options = ATTACK | {"files_each": 3, "kills": False}
-        out = run("adversary", "memcg", limit_percent=2, **options)
-        assert (at(out, "secret_pages", "attacked") == TOTAL * 2 // 100).all()
-        assert (at(out, "oom_kills", "asked") == 0).all()
+    @pytest.mark.parametrize("proposal", ["per_page", "pmd_pool"])
+    def test_who_is_the_largest_itself_asks_no_more(self, proposal):
+        alone = ATTACK | {"processes": 1, "percent_each": 4}
+        out = run("adversary", "memcg", proposal, limit_percent=2, **alone)
+        file = EACH
+        assert (at(out, "oom_kills", "attacked") == 1).all()
+        assert (at(out, "granted", "attacked") == 2 * file).all()
+        assert (at(out, "refused_fault", "attacked") == file).all(), "the file that it had mapped"
+        assert (at(out, "refused_mmap", "attacked") == file).all(), "and the one after"
+        assert (at(out, "secret_pages", "attacked") == 0).all()
+        assert (at(out, "nonpresent", "attacked") == 0).all()
+
+    def test_a_killer_leaves_the_open_file_of_another_its_pageblock(self):
+        options = {"processes": 3, "percent_each": 4, "files_each": 2, "victim_percent": 1}
+        out = run("adversary", "memcg", "pmd_pool", limit_percent=6, **options)
+        each = TOTAL * 4 // 100 // 2 * 2
+        roomy = at(out, "refused", "attacked") == 0
+        assert roomy.any(), "no state had pageblocks for all"
+        assert (at(out, "oom_kills", "attacked")[roomy] == 2).all()
+        assert (at(out, "secret_pages", "attacked")[roomy] == each).all()
+        assert (at(out, "pool_pages", "attacked")[roomy] == 512 * 2).all(), "one for each file"
+        assert (at(out, "secret_pages", "released") == 0).all()
+
+    def test_v16_charges_pageblocks(self):
+        by_page = run("adversary", "memcg", "pmd_pool", limit_percent=10, **ATTACK)
+        by_block = run("adversary", "memcg", "pmd_pool", limit_percent=10, chunks=True, **ATTACK)
+        assert (at(by_page, "oom_kills", "attacked") == 0).all()
+        three = TOTAL * 10 // 100 // 512  # pageblocks, one for each file
+        assert three == 3
+        assert at(by_block, "oom_kills", "attacked").max() > 0, "no state had pageblocks for all"
+        assert (at(by_block, "pool_pages", "attacked") <= 512 * three).all()
 
     def test_a_reservation_is_stranded_by_who_never_touches(self):
         options = ATTACK | {"max_percent": 3, "idle": True}
