@@ -20,6 +20,7 @@ from jaxtyping import Array, Int32
 from secretjax import metrics
 from secretjax.admission.base import Admission
 from secretjax.errors import UserError
+from secretjax.ledger import settled
 from secretjax.mm.layout import HEADS, Use
 from secretjax.mm.load import load
 from secretjax.mm.machine import LANES as AXIS
@@ -72,7 +73,8 @@ def program_runner(proposal: Proposal, admission: Admission, pages: int) -> Call
         row, asked = once(go, rules.ask, me, *recorded.fetch(me, script), free)
         zone, finished, answer = step(zone, asked, go, pages)
         stalls = zone.now.stalls
-        return zone, once(go, rules.after, me, row, free, stalls, finished, answer)
+        after = once(go, rules.after, me, row, free, stalls, finished, answer)
+        return zone, rules.whole(me, after)
 
     return _runner(one)
 
@@ -167,9 +169,10 @@ def measurer(pages: int) -> Callable:
             Event.HUGE_OK: me.huge_ok,
         }
         idle = me.own.pool - (me.own.held - me.own.singles)
-        users = {"pool_pages": me.own.pool, "pool_idle": jnp.where(me.own.pool > 0, idle, 0)}
-        users |= {"promised": me.own.reserved, "files_up": me.up, "ledger": me.ledger}
-        reading = read(zone, pages, own, easy=me.easy, held=me.own.held, users=users)
+        known = {"pool_pages": me.own.pool, "pool_idle": jnp.where(me.own.pool > 0, idle, 0)}
+        known |= {"promised": me.own.reserved, "files_up": me.up}
+        known["users"] = settled(me.tables, me.turn).user
+        reading = read(zone, pages, own, easy=me.easy, held=me.own.held, program=known)
         return {name: metric.read(reading) for name, metric in metrics.METRICS.items()}
 
     return jax.jit(jax.vmap(one))
@@ -256,7 +259,7 @@ def _lane(
         script.add(churn.rows(ageing))
     demand.write(script, total, churn)
     if fills:
-        users = int(script.owners().present.sum())
+        users = int(script.owners()["present"].sum())
         script.rows[0][0, 1] = max(proposal.fill(total), admission.fill(total, users))
     fixed = np.zeros(0, np.int64)
     if demand.pinned():

@@ -9,10 +9,8 @@ from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Int32
 
-from secretjax import ledger as book
-from secretjax.ledger import Ledger, Owners
+from secretjax.ledger import Tables, Turn, begin
 from secretjax.mm.state import Command, Flag, Word
 from secretjax.proposals.base import Ask, Own
 from secretjax.workloads.base import Do
@@ -34,13 +32,13 @@ class Program(NamedTuple):
     refused: Word  # the open file asks no more: 1 refused at a fault, 2 at mmap
     next: Word  # handle of the next page to be touched
     oldest: Word  # and to be given back
-    process: Word  # whose file it is, row of the ledger, and whose process that is
-    user: Word
-    victim: Word  # the process that the OOM killer took
-    sweep: Word  # handle of its next page to be given back
+    turn: Turn  # whose file it is, with his counts
+    passes: Word  # 1: the turn passes now,
+    to: Word  # to this process
+    file: Word  # and to this file
+    asker: Word  # process whose fault called the OOM killer
+    sweep: Word  # handle of the next page of the killed process that is to be given back
     chunk: Word  # `Own.chunk` of the open file meanwhile
-    file: Word  # number of the open file
-    shut: Int32[Array, " words"]  # a bit for each file: no untouched page of it is mapped
     mapped: Word  # pages mapped and not yet touched
     floor: Word  # free pages below which users stop by themselves
     total: Word  # managed pages of the zone
@@ -59,18 +57,19 @@ class Program(NamedTuple):
     poor: Word  # DRAIN rows in a row that got nothing
     up: Word  # files open, until one is refused
     promised: Word  # pages promised to each user from the start
-    owners: Owners
-    ledger: Ledger
+    others: Word  # pages that the pool owes to all users but the one in force
+    tables: Tables | None
 
 
-def start(stop: int, floor: int, total: int, base: int, owners: Owners) -> Program:
-    """A program at the beginning of its script; secret pages have the handles from 0 on."""
+def start(stop: int, floor: int, total: int, base: int, owners: dict) -> Program:
+    """A program at the beginning of its script; secret pages have the handles from 0 on.
+
+    owners: `Script.owners()`.
+    """
     zero = jnp.zeros((), jnp.int32)
+    tables, turn = begin(**owners)
     blank = Program(*([zero] * len(Program._fields)))._replace(
-        own=Own(*([zero] * len(Own._fields))),
-        shut=jnp.zeros(book.FILES // 32, jnp.int32),
-        owners=owners,
-        ledger=book.empty(),
+        own=Own(*([zero] * len(Own._fields))), tables=tables, turn=turn
     )
     given = {"stop": stop, "floor": floor, "total": total, "base": base}
     return blank._replace(**{k: jnp.asarray(v, jnp.int32) for k, v in given.items()})
@@ -99,26 +98,14 @@ def next_row(me: Program) -> Program:
 
 def turned_to(me: Program, row: Row) -> Program:
     """Another file, which may be another process's."""
-    handle, process = row.asked.handle, row.asked.order
-    return next_row(me)._replace(
-        next=handle,
-        oldest=handle,
-        file=row.asked.page,
-        process=process,
-        user=book.at(me.owners.user, process),
-    )
+    handle, process = row.asked.handle, row.asked.order | row.asked.type + 1 << 4
+    passes = {"passes": jnp.ones_like(me.passes), "to": process, "file": row.asked.page}
+    return next_row(me)._replace(next=handle, oldest=handle, **passes)
 
 
-def is_barred(me: Program) -> Flag:
-    """Whether no untouched page of the open file is mapped."""
-    return ((book.at(me.shut, me.file >> 5) >> (me.file & 31)) & 1) == 1
-
-
-def barred(me: Program, shut: bool) -> Program:
-    """The program after that became so, or not so, of the open file."""
-    words = jnp.arange(len(me.shut)) == me.file >> 5
-    bit = jnp.where(words, 1 << (me.file & 31), 0)
-    return me._replace(shut=me.shut | bit if shut else me.shut & ~bit)
+def shut(me: Program, is_shut: bool) -> Program:
+    """No untouched page of the open file is mapped any more, or one is."""
+    return me._replace(turn=me.turn._replace(shut=jnp.full_like(me.turn.shut, is_shut)))
 
 
 def probed(me: Program, row: Row, answer: Word) -> Program:

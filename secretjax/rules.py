@@ -1,12 +1,14 @@
 """How the rows of a script become commands, under one proposal and one admission rule."""
 
 import jax.numpy as jnp
+from jax import lax
 
 from secretjax import ledger as book
 from secretjax.admission.base import Admission, Request
-from secretjax.ledger import Column
+from secretjax.ledger import Counts
 from secretjax.mm.contig import IN_AREA
 from secretjax.mm.layout import Use
+from secretjax.mm.machine import LANES
 from secretjax.mm.state import Command, Flag, Op, Word
 from secretjax.mm.words import DIRECT, PAGEBLOCK_ORDER, THP, Migratetype
 from secretjax.program import (
@@ -16,12 +18,11 @@ from secretjax.program import (
     YIELD,
     Program,
     Row,
-    barred,
     drained,
-    is_barred,
     next_row,
     probed,
     select,
+    shut,
     turned_to,
     yielded,
 )
@@ -69,9 +70,8 @@ class Rules:
         return Request(
             pages=jnp.where(op == Do.OPEN, count, 1),
             grows=((own.room == 0) | (me.first == 1)) & private,
-            process=me.process,
-            user=me.user,
-            ledger=me.ledger,
+            mine=me.turn.mine,
+            users=me.turn.users,
             held=own.held - own.singles,
             pool=own.pool,
             reserved=own.reserved,
@@ -96,7 +96,7 @@ class Rules:
         """Whether the process was killed, and its files with it."""
         if not self.admission.kills:
             return jnp.zeros((), bool)
-        return book.at(me.ledger.process, me.process, Column.KILLED) > 0
+        return me.turn.mine.killed > 0
 
     def goes_on(self, me: Program, row: Row, free: Word) -> Flag:
         """Whether the user of the open file touches another page, and may have it."""
@@ -131,8 +131,8 @@ class Rules:
             (op == Do.TAKES, area),
         ])  # fmt: skip
 
-    def after(self, me: Program, row: Row, free: Word, stalls: Word, finished, answer) -> Program:
-        """The program after a step whose command was finished, or was not."""
+    def after(self, me: Program, row: Row, free: Word, stalls: Word, finished, answer):
+        """The program after a step whose command was finished, or was not (see `whole`)."""
         turn = self.proposal.advance(me.own, row.event, answer)
         on = turn.result == Result.ON
         own = turn.own._replace(stage=jnp.where(on, turn.own.stage, 0))
@@ -163,55 +163,72 @@ class Rules:
         if self.proposal.yields:
             follows = yielded(me, went, row, on, answer, follows)
         follows = select(finished & (me.pc < me.stop), follows, me)
-        return self.entered(me, follows, row)
+        return self.counted(me, follows, row)
 
     def filled(self, went: Program, row: Row) -> Program:
         """The pool has what could be had: it keeps that, and promises each user his share of it."""
         enough = went.own.pool >= row.count
         promised = jnp.where(enough, self.admission.minimum(went.total), 0)
         own = went.own._replace(least=row.count)
-        return self.owing(next_row(went._replace(own=own, promised=promised)))
+        passes = {"passes": jnp.ones_like(went.passes), "to": went.turn.process}
+        return next_row(went._replace(own=own, promised=promised, **passes))
 
-    def owing(self, me: Program) -> Program:
-        """What the pool owes follows from what each user holds and has mapped."""
+    def whole(self, me: Program, lean: Program) -> Program:
+        """The program after a step, with its tables; the turn passes where a state says so."""
+
+        def pass_turn(_, now):
+            tables, turn = book.passed(now.tables, now.turn, now.to, now.file)
+            next_one = now._replace(tables=tables, turn=turn, sweep=turn.first)
+            next_one = next_one._replace(passes=jnp.zeros_like(now.passes))
+            if self.reserves:
+                rows = tables.user
+                counts = (book.column(rows, name) for name in ("held", "mapped"))
+                owed = self.admission.owed(*counts, now.promised)
+                owed = jnp.where(book.others(tables, turn.user), owed, 0)
+                next_one = next_one._replace(others=owed.sum(dtype=jnp.int32))
+            return select(now.passes == 1, next_one, now)
+
+        needed = lax.pmax(lean.passes, LANES)
+        me = lax.fori_loop(0, needed, pass_turn, lean._replace(tables=me.tables))
         if not self.reserves:
             return me
-        present = me.owners.present
-        owed = self.admission.reserved(me.ledger.user, present > 0, me.promised)
+        users = me.turn.users
+        owed = me.others + self.admission.owed(users.held, users.mapped, me.promised)
         return me._replace(own=me.own._replace(reserved=owed))
 
-    def entered(self, me: Program, follows: Program, row: Row) -> Program:
-        """What the step changed for its process goes into the ledger."""
+    def counted(self, me: Program, follows: Program, row: Row) -> Program:
+        """What the step changed is counted for its process and its user; without the tables."""
         gone = lambda name: getattr(follows, name) - getattr(me, name)  # noqa: E731
         own, was, on = follows.own, me.own, gone("pc") > 0
         held = own.held - was.held
         pool = own.pool - was.pool + own.singles - was.singles
-        change = {
-            Column.HELD: held,
-            Column.MAPPED: gone("mapped"),
-            Column.CHARGED: pool if self.proposal.pool and not self.shares else held,
-            Column.GRANTED: gone("granted"),
-            Column.REFUSED_MMAP: gone("refused_mmap"),
-            Column.REFUSED_FAULT: gone("refused_fault"),
-        }
-        process = follows.process
+        kills = jnp.zeros_like(held)
         if self.admission.kills:
-            kills = (row.op == Do.GROW) & (me.part == KILLS)
-            process = jnp.where(kills, me.victim, process)
-            change[Column.KILLED] = (kills & (follows.part != KILLS)).astype(jnp.int32)
+            ends = (me.part == KILLS) & (follows.part != KILLS)
+            kills = ((row.op == Do.GROW) & ends).astype(jnp.int32)
+        change = Counts(
+            held=held,
+            mapped=gone("mapped"),
+            charged=pool if self.proposal.pool and not self.shares else held,
+            granted=gone("granted"),
+            refused_mmap=gone("refused_mmap"),
+            refused_fault=gone("refused_fault"),
+            killed=kills,
+        )
+        add = lambda counts: Counts(*(a + b for a, b in zip(counts, change, strict=True)))  # noqa: E731
+        turn = follows.turn._replace(mine=add(me.turn.mine), users=add(me.turn.users))
         opened = (row.op == Do.OPEN) & on & (follows.refused == 0)
         closed = (row.op == Do.CLOSE) & on
         up = me.up + opened - closed - (gone("refused_fault") > 0)
         still = me.refused_mmap + me.refused_fault == 0
-        ledger = book.entered(me.ledger, process, follows.user, change)
-        return self.owing(follows._replace(ledger=ledger, up=jnp.where(still, up, me.up)))
+        return follows._replace(turn=turn, up=jnp.where(still, up, me.up), tables=None)
 
     def opened(self, me: Program, went: Program, row: Row, result: Word) -> Program:
         """mmap: the pages are promised, or the file is refused and what was gathered goes back."""
-        no = barred(me, True)._replace(
+        no = shut(me, True)._replace(
             refused=2 * jnp.ones_like(me.refused), refused_mmap=me.refused_mmap + row.count
         )
-        yes = barred(next_row(me), False)._replace(
+        yes = shut(next_row(me), False)._replace(
             first=jnp.ones_like(me.first),
             refused=jnp.zeros_like(me.refused),
             mapped=me.mapped + row.count,
@@ -229,7 +246,7 @@ class Rules:
         """A fault: granted, refused (then the file asks no more), or not even tried."""
         rest = row.count - me.done
         lost = jnp.where(me.refused == 2, 0, rest)
-        over = barred(next_row(me), True)._replace(
+        over = shut(next_row(me), True)._replace(
             next=me.next + rest,
             refused_fault=me.refused_fault + lost,
             mapped=me.mapped - lost,
@@ -266,39 +283,40 @@ class Rules:
 
     def called(self, me: Program, over: Program) -> Program:
         """The OOM killer takes the largest process of the user; a dead one just asks no more."""
-        victim = book.largest(me.ledger, me.owners, me.user)
-        nothing = book.at(me.ledger.process, victim, Column.HELD) == 0
         comes = me._replace(
             part=jnp.full_like(me.part, KILLS),
-            victim=victim,
-            sweep=book.at(me.owners.first, victim),
+            passes=jnp.ones_like(me.passes),
+            to=jnp.full_like(me.to, book.LARGEST),
+            asker=me.turn.process,
             chunk=me.own.chunk,
             killed=me.killed + 1,
         )
-        return select(self.is_gone(me) | nothing, over, comes)
+        return select(self.is_gone(me), over, comes)
 
     def swept(self, me: Program, went: Program, result: Word, answer: Word) -> Program:
         """All pages of the killed process go, then idle pageblocks; the fault is tried again."""
-        own, mine = went.own, me.victim == me.process
+        own, mine = went.own, me.turn.process == me.asker
         one = went._replace(
             own=own._replace(held=own.held - (answer != -1)),
             sweep=me.sweep + 1,
         )
-        after = SHRINKS if self.eager else 0
-        idle = book.at(me.ledger.process, me.victim, Column.MAPPED)
-        open_file = one.own._replace(chunk=me.chunk, room=jnp.where(mine, 0, one.own.room))
+        back = one.own._replace(chunk=me.chunk, room=jnp.where(mine, 0, one.own.room))
         last = one._replace(
-            own=open_file, part=jnp.full_like(me.part, after), mapped=me.mapped - idle
+            own=back,
+            part=jnp.full_like(me.part, SHRINKS if self.eager else 0),
+            mapped=me.mapped - me.turn.mine.mapped,
+            passes=jnp.ones_like(me.passes),
+            to=me.asker,
         )
-        one = select(one.sweep == book.at(me.owners.behind, me.victim), last, one)
+        one = select(one.sweep >= me.turn.behind, last, one)
         one = select(me.part == SHRINKS, went._replace(part=jnp.zeros_like(me.part)), one)
         return select(result == Result.ON, went, one)
 
     def closed(self, me: Program, went: Program, row: Row, result: Word, answer: Word) -> Program:
         """A file ends: its pages one by one, then a shared pool's idle pageblocks."""
         own = went.own._replace(held=went.own.held - (answer != -1))
-        idle = book.at(me.ledger.process, me.process, Column.MAPPED) > 0
-        untouched = (answer == -1) & idle & ~is_barred(me)
+        idle = (me.turn.mine.mapped > 0) & (me.turn.shut == 0)
+        untouched = (answer == -1) & idle
         one = went._replace(
             own=own, done=me.done + 1, oldest=me.oldest + 1, mapped=me.mapped - untouched
         )

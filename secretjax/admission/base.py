@@ -6,10 +6,7 @@ It wraps any proposal that it says it can wrap; refusal is data.
 from dataclasses import dataclass
 from typing import ClassVar, NamedTuple
 
-from jaxtyping import Array, Bool, Int32
-
-from secretjax import ledger as book
-from secretjax.ledger import Column, Ledger
+from secretjax.ledger import Counts
 from secretjax.mm.state import Flag, Word
 
 
@@ -18,29 +15,20 @@ class Request(NamedTuple):
 
     pages: Word  # of the file that is mapped; 1 at a fault
     grows: Flag  # at a fault: the file's own pool has to grow by a pageblock
-    process: Word  # row of the ledger, and that of its user
-    user: Word
-    ledger: Ledger
+    mine: Counts  # of the process
+    users: Counts  # of all processes of its user
     held: Word  # by all, from the pool
     pool: Word  # that the pool has
     reserved: Word  # that it owes and nobody has touched
     promised: Word  # to each user from the start (`Admission.minimum`)
     total: Word  # managed by the zone
 
-    def mine(self, column: Column) -> Word:
-        """A count of the process."""
-        return book.at(self.ledger.process, self.process, column)
-
-    def users(self, column: Column) -> Word:
-        """A count of all processes of its user."""
-        return book.at(self.ledger.user, self.user, column)
-
 
 @dataclass(frozen=True)
 class Admission:
     """Interface. A leaf is a frozen dataclass whose fields are its options.
 
-    reserves   the proposal's pool is one for all and must hold what is promised (`reserved`)
+    reserves   the proposal's pool is one for all and must hold what is promised (`owed`)
     kills      who is over the limit at a fault meets the OOM killer, else SIGBUS: the file asks
                no more and keeps what it has
     """
@@ -64,12 +52,10 @@ class Admission:
         """Pages promised to each user before the demand, if the pool could be filled."""
         return 0
 
-    def reserved(
-        self, users: Int32[Array, "users columns"], present: Bool[Array, " users"], promised: Word
-    ) -> Word:
-        """Pages that the pool owes and that nobody has touched; only of a rule that `reserves`.
+    def owed(self, held: Word, mapped: Word, promised: Word) -> Word:
+        """Pages that the pool owes to a user and that he has not touched.
 
-        present: those of the demand; promised: to each of them from the start.
+        Of a rule that `reserves`. promised: from the start; any shape.
         """
         raise NotImplementedError
 

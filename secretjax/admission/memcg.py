@@ -5,7 +5,6 @@ from dataclasses import dataclass
 import jax.numpy as jnp
 
 from secretjax.admission.base import Admission
-from secretjax.ledger import Column
 from secretjax.mm.words import PAGEBLOCK_PAGES
 
 
@@ -37,9 +36,11 @@ class Memcg(Admission):
     chunks: bool = False
 
     def charges(self, asked):
-        column = Column.CHARGED if self.chunks else Column.HELD
-        more = jnp.where(asked.grows, PAGEBLOCK_PAGES, 0) if self.chunks else asked.pages
-        return asked.users(column) + more <= asked.total * self.limit_percent // 100
+        limit = asked.total * self.limit_percent // 100
+        if self.chunks:
+            more = jnp.where(asked.grows, PAGEBLOCK_PAGES, 0)
+            return asked.users.charged + more <= limit
+        return asked.users.held + asked.pages <= limit
 
 
 ADMISSION = Memcg

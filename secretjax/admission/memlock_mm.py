@@ -3,7 +3,6 @@
 from dataclasses import dataclass
 
 from secretjax.admission.base import Admission
-from secretjax.ledger import Column
 
 
 @dataclass(frozen=True)
@@ -27,8 +26,7 @@ class MemlockMm(Admission):
     limit_kib: int = 8192
 
     def maps(self, asked):
-        locked = asked.mine(Column.HELD) + asked.mine(Column.MAPPED)
-        return locked + asked.pages <= self.limit_kib // 4
+        return asked.mine.held + asked.mine.mapped + asked.pages <= self.limit_kib // 4
 
 
 ADMISSION = MemlockMm

@@ -3,7 +3,6 @@
 from dataclasses import dataclass
 
 from secretjax.admission.base import Admission
-from secretjax.ledger import Column
 
 
 @dataclass(frozen=True)
@@ -24,7 +23,7 @@ class MemlockUser(Admission):
     limit_kib: int = 8192
 
     def charges(self, asked):
-        return asked.users(Column.HELD) + asked.pages <= self.limit_kib // 4
+        return asked.users.held + asked.pages <= self.limit_kib // 4
 
 
 ADMISSION = MemlockUser

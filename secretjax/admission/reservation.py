@@ -6,7 +6,6 @@ import jax.numpy as jnp
 
 from secretjax.admission.base import Admission
 from secretjax.errors import UserError
-from secretjax.ledger import Column
 from secretjax.mm.words import PAGEBLOCK_PAGES
 
 
@@ -57,34 +56,32 @@ class Reservation(Admission):
     def minimum(self, total):
         return total * self.least_percent // 100
 
-    def reserved(self, users, present, promised):
-        held = users[:, Column.HELD]
-        mapped = 0 if self.noreserve else users[:, Column.MAPPED]
-        owed = jnp.maximum(held + mapped, jnp.where(present, promised, 0))
-        return (owed - held).sum(dtype=jnp.int32)
+    def owed(self, held, mapped, promised):
+        mapped = 0 if self.noreserve else mapped
+        return jnp.maximum(held + mapped, promised) - held
 
     def more(self, asked):
         if self.noreserve:
             return 0
-        has = asked.users(Column.HELD) + asked.users(Column.MAPPED)
+        has = asked.users.held + asked.users.mapped
         return jnp.maximum(has + asked.pages, asked.promised) - jnp.maximum(has, asked.promised)
 
     def maps(self, asked):
         if self.noreserve:
             return asked.pages == asked.pages
-        has = asked.users(Column.HELD) + asked.users(Column.MAPPED)
+        has = asked.users.held + asked.users.mapped
         most = asked.total * self.most_percent // 100
         pool = asked.held + asked.reserved + self.more(asked)
         return (has + asked.pages <= most) & (pool <= self.most(asked))
 
     def owes(self, asked):
-        own = asked.users(Column.HELD) < asked.promised
-        return own if self.noreserve else own | (asked.mine(Column.MAPPED) > 0)
+        own = asked.users.held < asked.promised
+        return own if self.noreserve else own | (asked.mine.mapped > 0)
 
     def charges(self, asked):
         if not self.noreserve:
             return asked.pages == asked.pages
-        bounded = asked.users(Column.HELD) < asked.total * self.most_percent // 100
+        bounded = asked.users.held < asked.total * self.most_percent // 100
         free = asked.pool - asked.held > asked.reserved
         grows = asked.pool + PAGEBLOCK_PAGES <= self.most(asked)
         return bounded & (self.owes(asked) | free | grows)

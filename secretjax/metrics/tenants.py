@@ -3,24 +3,24 @@
 import jax.numpy as jnp
 from jaxtyping import Array, Int32
 
-from secretjax.ledger import VICTIM, Column
+from secretjax.ledger import VICTIM, column
 from secretjax.metrics.base import Metric
 from secretjax.metrics.free_memory import scaled
 from secretjax.mm.reading import Reading
 from secretjax.mm.state import Word
 
-REFUSED = (Column.REFUSED_MMAP, Column.REFUSED_FAULT)
+REFUSED = ("refused_mmap", "refused_fault")
 KSELFTEST = "Michal Hocko, linux-kselftest, January 2021: one user can deny the pool to all others"
 
 
 def asked(reading: Reading) -> Int32[Array, " users"]:
     """Pages that each user was granted or refused."""
-    return sum(reading.ledger.user[:, c] for c in (Column.GRANTED, *REFUSED))
+    return sum(column(reading.users, name) for name in ("granted", *REFUSED))
 
 
 def granted(reading: Reading) -> Int32[Array, " users"]:
     """And of them those that it was granted."""
-    return reading.ledger.user[:, Column.GRANTED]
+    return column(reading.users, "granted")
 
 
 def jain(got: Int32[Array, " users"], among: Int32[Array, " users"]) -> Word:
@@ -41,7 +41,7 @@ def largest_share(got: Int32[Array, " users"]) -> Word:
 
 def victim_refused(reading: Reading) -> Word:
     """Pages that the victim was refused, wherever."""
-    return sum(reading.ledger.user[VICTIM, c] for c in REFUSED)
+    return sum(column(reading.users, name)[VICTIM] for name in REFUSED)
 
 
 METRICS = (
@@ -84,7 +84,7 @@ METRICS = (
         "processes",
         "lower",
         "memory.events oom_kill",
-        lambda r: r.ledger.user[:, Column.KILLED].sum(dtype=jnp.int32),
+        lambda r: column(r.users, "killed").sum(dtype=jnp.int32),
         counter=True,
     ),
     Metric(

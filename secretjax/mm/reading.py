@@ -5,7 +5,7 @@ from typing import NamedTuple
 import jax.numpy as jnp
 from jaxtyping import Array, Int32
 
-from secretjax.ledger import Ledger
+from secretjax.ledger import Table
 from secretjax.mm.layout import ORDER_SHIFT, SPLIT, TAKEN, TYPE, WHERE_SHIFT, Use, Where
 from secretjax.mm.state import Tick, Word, Zone
 from secretjax.mm.words import (
@@ -44,7 +44,7 @@ class Reading(NamedTuple):
     huge_easy: Word  # huge pages that others got before the first one had to compact
     promised: Word  # pages that a pool owes and nobody has touched
     files_up: Word  # files open, until one is refused
-    ledger: Ledger
+    users: Table  # counts of each
     events: Int32[Array, " events"]  # by words.Event
 
 
@@ -108,10 +108,10 @@ def offlining(zone: Zone, word, in_use) -> Int32[Array, " 2"]:
     return jnp.stack([refused, endless & ~refused]).sum(1, dtype=jnp.int32)
 
 
-def read(zone: Zone, pages: int, own: dict, *, easy: Word, held: Word, users: dict) -> Reading:
+def read(zone: Zone, pages: int, own: dict, *, easy: Word, held: Word, program: dict) -> Reading:
     """Sums over a zone whose last writes are in its arrays (run idle steps first).
 
-    users: the fields of `Reading` that the program knows.
+    program: the fields of `Reading` that the program knows.
     """
     word = zone.link[: 2 * pages : 2]
     kind, order = word >> WHERE_SHIFT, (word >> ORDER_SHIFT) & 15
@@ -154,5 +154,5 @@ def read(zone: Zone, pages: int, own: dict, *, easy: Word, held: Word, users: di
         nonpresent=count(gone),
         huge_easy=easy,
         events=events_of(zone.ticks, own, zone.limits.secret),
-        **users,
+        **program,
     )

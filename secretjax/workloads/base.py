@@ -12,7 +12,7 @@ import numpy as np
 from jaxtyping import Int
 
 from secretjax.errors import UserError
-from secretjax.ledger import FILES, PROCESSES, Owners
+from secretjax.ledger import FILES, PROCESSES
 from secretjax.mm.state import Op
 from secretjax.mm.words import PAGEBLOCK_PAGES, Migratetype
 from secretjax.workloads._recorded import BY_HANDLE, FRESH, LRU, OFFSET, ORDER, TYPE
@@ -61,19 +61,20 @@ class Script:
         number = list(self.files).index(handle)
         if number >= FILES:
             raise UserError(f"the demand has more than {FILES} files of several processes")
+        # the process takes the bits of an order and of a type
         word = int(Do.FILE) | process << ORDER | 1 << BY_HANDLE | number << OFFSET
         self.add(np.array([[word, handle]]))
 
-    def owners(self) -> Owners:
-        """Whose the processes are; without `turn_to` everything is process 0's of user 0."""
+    def owners(self) -> dict[str, np.ndarray]:
+        """What `ledger.begin` wants; without `turn_to` everything is process 0's of user 0."""
         files = self.files or {0: (self.secret, 0, 0)}
-        user, first, behind, present = np.zeros((4, PROCESSES), np.int32)
+        owner, first, behind, present = np.zeros((4, PROCESSES), np.int32)
         first[:] = self.secret
         for handle, (pages, process, whose) in files.items():
-            user[process], present[whose] = whose, 1
+            owner[process], present[whose] = whose, 1
             first[process] = min(first[process], handle)
             behind[process] = max(behind[process], handle + pages)
-        return Owners(user, first, behind, present)
+        return {"owner": owner, "first": first, "behind": behind, "present": present}
 
     def measure(self, step: str) -> None:
         """All states wait here and are measured."""

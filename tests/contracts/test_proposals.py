@@ -19,6 +19,8 @@ DEMANDS = {
     "small_files": {"files": FILES, "churn_per_64_files": 8, "huge_pages": 4},
     "adversary": {"processes": 3, "percent_each": 12, "files_each": 3, "victim_percent": 10},
     "tenants": {"files": 40, "pages": 200, "long": 16},
+    "guests": {"percents": (20, 40), "turnover": 1, "huge_pages": 4},
+    "microvms": {"vms": 24, "permille_each": 20, "life": 12},
 }
 PAIRS = [
     (p, a)

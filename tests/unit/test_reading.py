@@ -6,8 +6,9 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from secretjax import ledger, metrics
+from secretjax import metrics
 from secretjax.cases import CLASSES
+from secretjax.ledger import PROCESSES, Counts
 from secretjax.mm.layout import TAKEN, Use
 from secretjax.mm.load import load
 from secretjax.mm.reading import read
@@ -93,9 +94,10 @@ class Memory:
 def read_zone(zone, **own):
     zero = jnp.int32(0)
     users = dict.fromkeys(("pool_pages", "pool_idle", "promised", "files_up"), zero)
-    users |= {"ledger": ledger.empty()} | {k: jnp.int32(v) for k, v in own.items()}
+    users |= {k: jnp.int32(v) for k, v in own.items()}
+    users["users"] = jnp.zeros((PROCESSES, len(Counts._fields)), jnp.int32)
     held = users.pop("held", zero)
-    return read(zone, PAGES, {}, easy=zero, held=held, users=users)
+    return read(zone, PAGES, {}, easy=zero, held=held, program=users)
 
 
 def test_movable_memory_can_be_offlined():

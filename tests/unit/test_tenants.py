@@ -1,5 +1,6 @@
 """Admission rules and demands of several tenants, against what the sources say they do."""
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
@@ -8,7 +9,7 @@ from secretjax import admission, engine, proposals, workloads
 from secretjax import ledger as book
 from secretjax.admission.base import Request
 from secretjax.errors import UserError
-from secretjax.ledger import PROCESSES, Column, Ledger, Owners
+from secretjax.ledger import PROCESSES, Counts
 from secretjax.metrics.tenants import jain, largest_share
 from secretjax.workloads.base import Churn, Pages, Script
 from tests.oracle import streams
@@ -18,23 +19,20 @@ LIMIT = 100  # pages
 _ran: dict = {}
 
 
-def ledger(rows):
-    """{process: (user, held, mapped, charged)} as a ledger."""
-    processes, users = np.zeros((2, PROCESSES, len(Column)), np.int32)
-    for process, (user, *counts) in rows.items():
-        processes[process, :3] = counts
-        users[user, :3] += np.int32(counts)
-    return Ledger(jnp.asarray(processes), jnp.asarray(users))
+def counted(*counts):
+    """Counts that begin with these."""
+    return Counts(*(jnp.int32(n) for n in (*counts, *[0] * 7)[:7]))
 
 
 def request(rows, process, pages=1, grows=False, **pool):
-    """pool: `pool`, `reserved` and `promised` pages."""
-    whole = ledger(rows)
+    """rows: {process: (user, held, mapped, charged)}; pool: its `pool`, `reserved`, `promised`."""
+    user, *mine = rows.get(process, (process, 0, 0, 0))
+    users = [sum(his) for his in zip(*(c for u, *c in rows.values() if u == user), strict=True)]
     given = dict.fromkeys(("pool", "reserved", "promised"), 0) | pool
-    given |= {"pages": pages, "process": process, "user": rows.get(process, (process,))[0]}
-    given |= {"held": whole.user[:, Column.HELD].sum(), "total": TOTAL}
-    numbers = {name: jnp.asarray(n, jnp.int32) for name, n in given.items()}
-    return Request(grows=jnp.asarray(grows), ledger=whole, **numbers)
+    given |= {"pages": pages, "held": sum(row[1] for row in rows.values()), "total": TOTAL}
+    numbers = {name: jnp.int32(n) for name, n in given.items()}
+    counts = {"mine": counted(*mine), "users": counted(*users)}
+    return Request(grows=jnp.asarray(grows), **counts, **numbers)
 
 
 class TestRules:
@@ -67,6 +65,38 @@ class TestRules:
         assert by_page.charges(request({0: (1, limit - 1, 0, 0)}, 0))
         assert not by_page.charges(request({0: (1, limit, 0, 0)}, 0))
 
+    def test_a_mount_has_a_minimum_and_a_maximum(self):
+        rule = admission.make("reservation", max_percent=10, least_percent=1, most_percent=2)
+        least, most, whole = TOTAL // 100, TOTAL * 2 // 100, TOTAL * 10 // 100
+        assert rule.fill(TOTAL, 3) == 3 * least
+        assert rule.owed(*map(jnp.int32, (0, 0, least))) == least
+        assert rule.owed(*map(jnp.int32, (30, 20, least))) == least - 30
+        assert rule.owed(*map(jnp.int32, (least, 20, least))) == 20
+        mine = {0: (0, 30, 20, 0)}
+        assert rule.more(request(mine, 0, 10, promised=least)) == 0, "of the mount's own promise"
+        assert rule.more(request(mine, 0, least, promised=least)) == 50
+        others = {1: (1, whole - least, 0, 0)}
+        last = {"promised": least, "reserved": least}
+        assert rule.maps(request(others, 0, least, **last))
+        assert not rule.maps(request(others, 0, least + 1, **last))
+        assert rule.maps(request({}, 0, most, promised=least, reserved=least))
+        assert not rule.maps(request({}, 0, most + 1, promised=least, reserved=least))
+
+    def test_without_reserve_a_fault_takes_what_nobody_was_promised(self):
+        rule = admission.make("reservation", max_percent=10, noreserve=True, least_percent=1)
+        whole = TOTAL * 10 // 100 // 512 * 512
+        rows = {0: (0, 200, 0, 0), 1: (1, whole - 300, 0, 0)}
+        full = {"pool": whole, "promised": 160}
+        assert rule.maps(request(rows, 0, 10 * TOTAL, **full)), "mmap promises nothing"
+        assert rule.charges(request(rows, 0, reserved=99, **full))
+        assert not rule.charges(request(rows, 0, reserved=100, **full))
+        assert rule.charges(request(rows, 2, reserved=100, **full)), "his own minimum"
+        assert rule.charges(request(rows, 0, reserved=100, pool=whole - 512, promised=160))
+        promised = admission.make("reservation", max_percent=10)
+        assert promised.charges(request(rows, 0, reserved=100, **full))
+        assert promised.owes(request({0: (0, 0, 1, 0)}, 0))
+        assert not promised.owes(request({0: (0, 1, 0, 0)}, 0))
+
     def test_users_do_not_share_a_limit(self):
         for name in ("memlock_user", "memcg"):
             rule = admission.make(name)
@@ -94,22 +124,50 @@ class TestFairness:
         assert int(largest_share(jnp.zeros(3, jnp.int32))) == 0
 
 
-def test_a_ledger_adds_to_one_process_and_sums_by_user():
-    rows = {0: (2, 7, 0, 0), 3: (2, 5, 0, 0), 4: (1, 9, 0, 0)}
-    after = book.entered(ledger(rows), jnp.int32(3), jnp.int32(2), {Column.HELD: jnp.int32(4)})
-    assert after.user[:, Column.HELD].tolist() == [0, 9, 16] + [0] * (PROCESSES - 3)
-    assert after.process[:5, Column.HELD].tolist() == [7, 0, 0, 9, 9]
-    assert int(book.at(after.user, jnp.int32(2), Column.HELD)) == 16
-    assert after.user[:, 1:].sum() == after.process[:, 1:].sum() == 0
+def book_of(rows):
+    """Tables of {process: (user, held, mapped)}, and the turn of process 0."""
+    owner, first, behind, present = np.zeros((4, PROCESSES), np.int32)
+    first[:] = 1000
+    for process, (user, *_) in rows.items():
+        owner[process], present[user] = user, 1
+        first[process], behind[process] = 10 * process, 10 * process + 10
+    tables, turn = book.begin(owner, first, behind, present)
+    for process, (user, *counts) in rows.items():
+        tables.process[process, : len(counts)] = counts
+        tables.user[user, : len(counts)] += np.int32(counts)
+    tables, turn = jax.tree.map(jnp.asarray, (tables, turn))
+    mine, users = tables.process[0], tables.user[tables.owner[0]]
+    return tables, turn._replace(mine=Counts(*mine), users=Counts(*users))
 
 
-def test_the_killer_takes_the_largest_process_of_the_user():
-    rows = {0: (2, 7, 90, 0), 1: (1, 50, 0, 0), 3: (2, 9, 0, 0), 4: (2, 9, 0, 0)}
-    user = np.zeros(PROCESSES, np.int32)
-    user[[0, 1, 3, 4]] = 2, 1, 2, 2
-    owners = Owners(jnp.asarray(user), *(jnp.zeros(PROCESSES, jnp.int32) for _ in range(3)))
-    assert int(book.largest(ledger(rows), owners, jnp.int32(2))) == 3
-    assert int(book.largest(ledger(rows), owners, jnp.int32(1))) == 1
+ROWS = {0: (2, 7, 90), 1: (1, 50, 0), 3: (2, 9, 0), 4: (2, 9, 1)}
+
+
+class TestLedger:
+    def test_what_a_turn_counted_is_there_when_it_comes_back(self):
+        tables, turn = book_of(ROWS)
+        more = turn.mine._replace(held=turn.mine.held + 4), turn.users._replace(held=jnp.int32(29))
+        turn = turn._replace(mine=more[0], users=more[1], shut=jnp.int32(1))
+        tables, turn = book.passed(tables, turn, jnp.int32(1), jnp.int32(5))
+        assert (int(turn.user), int(turn.mine.held), int(turn.users.held)) == (1, 50, 50)
+        assert (int(turn.first), int(turn.behind), int(turn.shut)) == (10, 20, 0)
+        tables, turn = book.passed(tables, turn, jnp.int32(4), jnp.int32(0))
+        assert (int(turn.user), int(turn.mine.mapped), int(turn.users.held)) == (2, 1, 29)
+        assert int(turn.shut) == 1, "that of file 0"
+        tables, turn = book.passed(tables, turn, jnp.int32(0), jnp.int32(0))
+        assert (int(turn.mine.held), int(turn.mine.mapped)) == (11, 90)
+        assert book.column(tables.user, "held").tolist() == [0, 50, 29] + [0] * (PROCESSES - 3)
+
+    def test_the_killer_takes_the_largest_process_of_the_user(self):
+        tables, turn = book_of(ROWS)
+        _, turn = book.passed(tables, turn, jnp.int32(book.LARGEST), jnp.int32(0))
+        assert int(turn.process) == 3, "the first of two"
+        assert int(book.largest(tables, jnp.int32(1))) == 1
+
+    def test_registers_count_before_they_are_written_back(self):
+        tables, turn = book_of(ROWS)
+        turn = turn._replace(mine=turn.mine._replace(held=jnp.int32(10)))
+        assert int(book.passed(tables, turn, jnp.int32(book.LARGEST), turn.file)[1].process) == 0
 
 
 def roomy():
@@ -230,9 +288,31 @@ class TestAdversary:
         assert (at(out, "promised_pages", "released") == 0).all(), "untouched promises end too"
         assert (at(out, "pool_pages", "released") == 0).all()
 
+    def test_a_mounts_minimum_is_there_for_a_victim(self):
+        options = ATTACK | {"max_percent": 4, "users": True}
+        plain = run("adversary", "reservation", "pmd_pool", **options)
+        mounts = run("adversary", "reservation", "pmd_pool", least_percent=1, **options)
+        assert (at(plain, "victim_refused", "asked") == ASKED).all()
+        assert (at(plain, "granted", "attacked") == TOTAL * 4 // 100).all()
+        filled = at(mounts, "pool_pages", "start") >= 5 * TOTAL // 100
+        assert filled.any(), "no state had pageblocks for all minima"
+        assert (at(mounts, "victim_refused", "asked")[filled] == 0).all()
+        assert (at(mounts, "promised_pages", "start")[filled] == 5 * (TOTAL // 100)).all()
+
+    def test_a_filled_pool_stays_and_serves(self):
+        options = ATTACK | {"max_percent": 10, "filled_percent": 10}
+        out = run("adversary", "reservation", "pmd_pool", **options)
+        pool = -(-TOTAL * 10 // 100 // 512) * 512
+        full = at(out, "pool_pages", "start") == pool + 512 * (TOTAL * 10 // 100 % 512 > 0)
+        assert full.any(), "no state had pageblocks for the pool"
+        for step in ("attacked", "asked", "released"):
+            assert (at(out, "pool_pages", step) == at(out, "pool_pages", "start"))[full].all()
+        assert (at(out, "refused", "asked")[full] == 0).all()
+        assert (at(out, "dm_2m_split", "asked")[full] == 0).all()
+
     def test_it_has_no_more_processes_than_are_modelled(self):
-        with pytest.raises(UserError, match="processes: 1 to 15"):
-            workloads.make("adversary", processes=16)
+        with pytest.raises(UserError, match=f"processes: 1 to {PROCESSES - 1}"):
+            workloads.make("adversary", processes=PROCESSES)
 
 
 class TestTenants:
@@ -253,3 +333,43 @@ class TestTenants:
         assert (at(out, "refused", "released") == 0).all()
         assert (at(out, "secret_pages", "files_100") < at(out, "granted", "files_100")).all()
         assert (at(out, "fairness", "files_100") < 1000).all()
+
+
+class TestGuests:
+    def test_guests_start_turn_over_and_end(self):
+        options = {"percents": (2, 4, 6), "percent_each": 1, "turnover": 2, "huge_pages": 0}
+        out = run("guests", **options)
+        each = TOTAL // 100
+        for step, guests in (("guests_2", 2), ("guests_4", 4), ("guests_6", 6), ("turned", 6)):
+            assert (at(out, "secret_pages", step) == guests * each).all()
+            assert (at(out, "density", step) == guests).all()
+        assert (at(out, "granted", "turned") == 8 * each).all()
+        assert (at(out, "secret_pages", "released") == 0).all()
+
+    def test_density_is_what_ran_before_the_first_refusal(self):
+        options = {"percents": (4, 60), "percent_each": 2, "turnover": 2, "huge_pages": 0}
+        out = run("guests", **options)
+        each = TOTAL * 2 // 100
+        dense = at(out, "density", "guests_60")
+        assert (dense < 30).all()
+        assert (dense >= at(out, "granted", "guests_60") // each).all()
+        assert (at(out, "density", "released") <= dense).all()
+
+    def test_more_may_not_turn_over_than_there_are(self):
+        with pytest.raises(UserError, match="at most half"):
+            workloads.make("guests", percents=(10, 20), percent_each=10, turnover=2)
+
+
+class TestMicrovms:
+    def test_a_fleet_comes_and_goes(self):
+        out = run("microvms", vms=40, permille_each=2, life=10)
+        each = TOTAL * 2 // 1000
+        assert (at(out, "granted", "vms_100") == 40 * each).all()
+        running = at(out, "secret_pages", "vms_100") // each
+        assert (running == at(out, "density", "vms_100")).all()
+        assert (running < 40).all() and (running > 0).all()
+        assert (at(out, "secret_pages", "released") == 0).all()
+
+    def test_no_more_than_are_modelled(self):
+        with pytest.raises(UserError, match="vms: 1 to"):
+            workloads.make("microvms", vms=PROCESSES + 1)
