@@ -151,7 +151,7 @@ class Rules:
             ),
             (Do.SHRINK, select(on & self.shares, went, next_row(went if self.shares else me))),
             (Do.FILE, turned_to(me, row)),
-            (Do.FILL, select(on, went, self.filled(went, row))),
+            (Do.FILL, select(on, went, self.filled(me, went, row))),
             (Do.PROBE, probed(me, row, answer)),
             (
                 Do.DRAIN,
@@ -165,10 +165,11 @@ class Rules:
         follows = select(finished & (me.pc < me.stop), follows, me)
         return self.counted(me, follows, row)
 
-    def filled(self, went: Program, row: Row) -> Program:
+    def filled(self, me: Program, went: Program, row: Row) -> Program:
         """The pool has what could be had: it keeps that, and promises each user his share of it."""
         enough = went.own.pool >= row.count
-        promised = jnp.where(enough, self.admission.minimum(went.total), 0)
+        users = me.tables.present.sum(dtype=jnp.int32)
+        promised = jnp.where(enough, self.admission.minimum(me.total, users), 0)
         own = went.own._replace(least=row.count)
         passes = {"passes": jnp.ones_like(went.passes), "to": went.turn.process}
         return next_row(went._replace(own=own, promised=promised, **passes))

@@ -48,8 +48,8 @@ class Admission:
         """Pages that the pool gets before the demand of so many users, of `total` managed ones."""
         return 0
 
-    def minimum(self, total: Word) -> Word | int:
-        """Pages promised to each user before the demand, if the pool could be filled."""
+    def minimum(self, total: Word | int, users: Word | int) -> Word | int:
+        """Pages promised to each of so many users before the demand, if the pool has them."""
         return 0
 
     def owed(self, held: Word, mapped: Word, promised: Word) -> Word:

@@ -24,7 +24,7 @@ class Reservation(Admission):
     to nobody, or the pool grows, or it ends in SIGBUS. `least_percent`, `most_percent`: each user
     has a mount of his own (a subpool): the minimum is promised when it is mounted, before the
     demand, and held for him whatever others ask; the maximum bounds what he maps. If the pool
-    cannot be filled for all minima, no mount has one.
+    cannot be filled for all minima, or may not be, no mount has one.
 
     The counters alone, against a real kernel's, are in admission/_hugetlb.py. Not modelled: a size
     that is changed at run time, promises of a forked child, cgroups. Unvalidated: no capture has a
@@ -51,10 +51,11 @@ class Reservation(Admission):
         return proposal.pool
 
     def fill(self, total, users):
-        return max(total * self.filled_percent // 100, users * self.minimum(total))
+        return max(total * self.filled_percent // 100, users * self.minimum(total, users))
 
-    def minimum(self, total):
-        return total * self.least_percent // 100
+    def minimum(self, total, users):
+        least = total * self.least_percent // 100
+        return least * (users * least <= total * self.max_percent // 100)
 
     def owed(self, held, mapped, promised):
         mapped = 0 if self.noreserve else mapped

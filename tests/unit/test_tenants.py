@@ -69,6 +69,7 @@ class TestRules:
         rule = admission.make("reservation", max_percent=10, least_percent=1, most_percent=2)
         least, most, whole = TOTAL // 100, TOTAL * 2 // 100, TOTAL * 10 // 100
         assert rule.fill(TOTAL, 3) == 3 * least
+        assert rule.fill(TOTAL, 11) == 0, "more than the pool may have: no mount has a minimum"
         assert rule.owed(*map(jnp.int32, (0, 0, least))) == least
         assert rule.owed(*map(jnp.int32, (30, 20, least))) == least - 30
         assert rule.owed(*map(jnp.int32, (least, 20, least))) == 20
@@ -289,21 +290,22 @@ class TestAdversary:
         assert (at(out, "pool_pages", "released") == 0).all()
 
     def test_a_mounts_minimum_is_there_for_a_victim(self):
-        options = ATTACK | {"max_percent": 4, "users": True}
+        options = ATTACK | {"percent_each": 2, "users": True, "max_percent": 5}
         plain = run("adversary", "reservation", "pmd_pool", **options)
         mounts = run("adversary", "reservation", "pmd_pool", least_percent=1, **options)
-        assert (at(plain, "victim_refused", "asked") == ASKED).all()
-        assert (at(plain, "granted", "attacked") == TOTAL * 4 // 100).all()
-        filled = at(mounts, "pool_pages", "start") >= 5 * TOTAL // 100
+        full = at(plain, "granted", "attacked") == TOTAL * 5 // 100
+        assert full.any(), "no state had pageblocks for all"
+        assert (at(plain, "victim_refused", "asked")[full] == ASKED).all()
+        filled = at(mounts, "pool_pages", "start") >= TOTAL * 5 // 100
         assert filled.any(), "no state had pageblocks for all minima"
+        assert (at(mounts, "promised_pages", "start")[filled] == TOTAL * 5 // 100).all()
+        assert (at(mounts, "granted", "attacked")[filled] == 4 * ASKED).all()
         assert (at(mounts, "victim_refused", "asked")[filled] == 0).all()
-        assert (at(mounts, "promised_pages", "start")[filled] == 5 * (TOTAL // 100)).all()
 
     def test_a_filled_pool_stays_and_serves(self):
         options = ATTACK | {"max_percent": 10, "filled_percent": 10}
         out = run("adversary", "reservation", "pmd_pool", **options)
-        pool = -(-TOTAL * 10 // 100 // 512) * 512
-        full = at(out, "pool_pages", "start") == pool + 512 * (TOTAL * 10 // 100 % 512 > 0)
+        full = at(out, "pool_pages", "start") == -(-TOTAL * 10 // 100 // 512) * 512
         assert full.any(), "no state had pageblocks for the pool"
         for step in ("attacked", "asked", "released"):
             assert (at(out, "pool_pages", step) == at(out, "pool_pages", "start"))[full].all()
