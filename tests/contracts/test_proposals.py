@@ -17,10 +17,16 @@ FILES = 100
 DEMANDS = {
     "growth": {"percents": (5, 15, 40), "churn_per_64_pages": 8, "huge_pages": 4},
     "small_files": {"files": FILES, "churn_per_64_files": 8, "huge_pages": 4},
-    "adversary": {"processes": 3, "percent_each": 12, "files_each": 3, "victim_percent": 10},
-    "tenants": {"files": 40, "pages": 200, "long": 16},
-    "guests": {"percents": (20, 40), "turnover": 1, "huge_pages": 4},
-    "microvms": {"vms": 24, "permille_each": 20, "life": 12},
+    "adversary": {
+        "processes": 3,
+        "percent_each": 12,
+        "files_each": 3,
+        "victim_percent": 10,
+        "churn_per_64_pages": 4,
+    },
+    "tenants": {"files": 24, "pages": 100, "long": 8, "churn_per_64_pages": 4},
+    "guests": {"percents": (4, 8), "percent_each": 2, "turnover": 1, "huge_pages": 4},
+    "microvms": {"vms": 24, "permille_each": 10, "life": 12},
 }
 PAIRS = [
     (p, a)
@@ -115,7 +121,9 @@ class TestEveryArm:
 
     def test_no_count_is_negative(self, proposal, rule, demand):
         value = run(proposal, rule, demand)[0].values
-        assert [name for name, counted in value.items() if counted.min() < 0] == []
+        # an index of -1000: an allocation would succeed; drained: those that others gave back
+        may = {"fragmentation_index_9", "drained_2m"}
+        assert {name for name, counted in value.items() if counted.min() < 0} <= may
 
     def test_tables_are_paid_for_each_split(self, proposal, rule, demand):
         value = run(proposal, rule, demand)[0].values
