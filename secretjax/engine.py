@@ -20,6 +20,7 @@ from jaxtyping import Array, Int32
 from secretjax import metrics
 from secretjax.admission.base import Admission
 from secretjax.errors import UserError
+from secretjax.ledger import settled
 from secretjax.mm.layout import HEADS, Use
 from secretjax.mm.load import load
 from secretjax.mm.machine import LANES as AXIS
@@ -27,9 +28,10 @@ from secretjax.mm.machine import once, step
 from secretjax.mm.reading import read
 from secretjax.mm.state import Fault, Zone
 from secretjax.mm.words import Event
-from secretjax.program import Program, Rules
+from secretjax.program import Program
 from secretjax.program import start as start_program
 from secretjax.proposals.base import Proposal
+from secretjax.rules import Rules
 from secretjax.workloads import _recorded as recorded
 from secretjax.workloads.base import Churn, Do, Pages, Script, Workload
 
@@ -71,7 +73,8 @@ def program_runner(proposal: Proposal, admission: Admission, pages: int) -> Call
         row, asked = once(go, rules.ask, me, *recorded.fetch(me, script), free)
         zone, finished, answer = step(zone, asked, go, pages)
         stalls = zone.now.stalls
-        return zone, once(go, rules.after, me, row, free, stalls, finished, answer)
+        after = once(go, rules.after, me, row, free, stalls, finished, answer)
+        return zone, rules.whole(me, after)
 
     return _runner(one)
 
@@ -166,9 +169,10 @@ def measurer(pages: int) -> Callable:
             Event.HUGE_OK: me.huge_ok,
         }
         idle = me.own.pool - (me.own.held - me.own.singles)
-        pool_idle = jnp.where(me.own.pool > 0, idle, 0)
-        held = {"held": me.own.held, "pool_pages": me.own.pool, "pool_idle": pool_idle}
-        reading = read(zone, pages, own, easy=me.easy, **held)
+        known = {"pool_pages": me.own.pool, "pool_idle": jnp.where(me.own.pool > 0, idle, 0)}
+        known |= {"promised": me.own.reserved, "files_up": me.up}
+        known["users"] = settled(me.tables, me.turn).user
+        reading = read(zone, pages, own, easy=me.easy, held=me.own.held, program=known)
         return {name: metric.read(reading) for name, metric in metrics.METRICS.items()}
 
     return jax.jit(jax.vmap(one))
@@ -241,16 +245,22 @@ class Lane(NamedTuple):
     first_spare: int
 
 
-def _lane(start, pool: Pages, demand: Workload, proposal: Proposal, rng, ageing_events) -> Lane:
+def _lane(
+    start, pool: Pages, demand: Workload, proposal: Proposal, admission: Admission, rng, ageing
+) -> Lane:
     total = start.zone["managed"]
     secret = demand.secret(total)
-    churn = Churn(pool, rng, secret, ageing_events + demand.events(total))
-    script = Script(secret)
-    if proposal.fill(total):
-        script.do(Do.FILL, proposal.fill(total))
-    if ageing_events:
-        script.add(churn.rows(ageing_events))
+    churn = Churn(pool, rng, secret, ageing + demand.events(total))
+    script = Script(secret, rng=rng)
+    fills = proposal.fill(total) + admission.fill(total, 1) > 0
+    if fills:
+        script.do(Do.FILL)
+    if ageing:
+        script.add(churn.rows(ageing))
     demand.write(script, total, churn)
+    if fills:
+        users = int(script.owners()["present"].sum())
+        script.rows[0][0, 1] = max(proposal.fill(total), admission.fill(total, users))
     fixed = np.zeros(0, np.int64)
     if demand.pinned():
         anonymous = np.flatnonzero(start.page_class == start.page_classes.index("anon_lru"))
@@ -310,7 +320,7 @@ def _block(starts, bases, demand, proposal, admission, seed, ageing_events, numb
     lanes = []
     for i in numbers:
         k, rng = i % len(starts), generator(seed, i)
-        lanes.append(_lane(starts[k], pools[k], demand, proposal, rng, ageing_events))
+        lanes.append(_lane(starts[k], pools[k], demand, proposal, admission, rng, ageing_events))
     scripts = [lane.script for lane in lanes]
     handles = rounded(max(lane.first_spare for lane in lanes) + SPARE_HANDLES)
     zones = (bases[i % len(starts)] for i in numbers)
@@ -324,7 +334,10 @@ def _block(starts, bases, demand, proposal, admission, seed, ageing_events, numb
     table = np.zeros((len(scripts), rows, 2), np.int32)
     for lane, script in enumerate(scripts):
         table[lane, : script.length + 1] = script.array()
-    me = stack([start_program(0, demand.floor(), z.total, z.first_spare) for z in lanes])
+    me = [
+        start_program(0, demand.floor(), z.total, z.first_spare, z.script.owners()) for z in lanes
+    ]
+    me = stack(me)
     run = program_runner(proposal, admission, pages)
     measured = []
     table = jnp.asarray(table)

@@ -21,7 +21,7 @@ from secretjax.mm.state import Op
 from secretjax.mm.words import PAGEBLOCK_ORDER
 from secretjax.program import start as start_program
 from secretjax.workloads import _recorded as recorded
-from secretjax.workloads.base import Do
+from secretjax.workloads.base import Do, Script
 
 ALL = 1 << 15  # more pages than any zone has
 
@@ -37,7 +37,7 @@ class Zones:
         rngs = (engine.generator(seed, i) for i in numbers)
         self.zones = engine.stack([engine.timed(owned, rng, False) for rng in rngs])
         total = start.zone["managed"]
-        self.me = engine.stack([start_program(0, 0, total, 0) for _ in numbers])
+        self.me = engine.stack([start_program(0, 0, total, 0, Script().owners()) for _ in numbers])
         proposal, rule = proposals.make("keep_mapped"), admission.make("none")
         self.run = engine.program_runner(proposal, rule, pages)
         self.check = lambda: engine.check_faults(self.zones, numbers, [start], proposal.name, seed)

@@ -5,6 +5,7 @@ from typing import NamedTuple
 import jax.numpy as jnp
 from jaxtyping import Array, Int32
 
+from secretjax.ledger import Table
 from secretjax.mm.layout import ORDER_SHIFT, SPLIT, TAKEN, TYPE, WHERE_SHIFT, Use, Where
 from secretjax.mm.state import Tick, Word, Zone
 from secretjax.mm.words import (
@@ -41,6 +42,9 @@ class Reading(NamedTuple):
     entries: Int32[Array, " 3"]  # of the direct map: 4 KiB, 2 MiB, 1 GiB
     nonpresent: Word  # pages absent from the direct map
     huge_easy: Word  # huge pages that others got before the first one had to compact
+    promised: Word  # pages that a pool owes and nobody has touched
+    files_up: Word  # files open, until one is refused
+    users: Table  # counts of each
     events: Int32[Array, " events"]  # by words.Event
 
 
@@ -104,10 +108,11 @@ def offlining(zone: Zone, word, in_use) -> Int32[Array, " 2"]:
     return jnp.stack([refused, endless & ~refused]).sum(1, dtype=jnp.int32)
 
 
-def read(
-    zone: Zone, pages: int, own: dict, *, easy: Word, held: Word, pool_pages: Word, pool_idle: Word
-) -> Reading:
-    """Sums over a zone whose last writes are in its arrays (run idle steps first)."""
+def read(zone: Zone, pages: int, own: dict, *, easy: Word, held: Word, program: dict) -> Reading:
+    """Sums over a zone whose last writes are in its arrays (run idle steps first).
+
+    program: the fields of `Reading` that the program knows.
+    """
     word = zone.link[: 2 * pages : 2]
     kind, order = word >> WHERE_SHIFT, (word >> ORDER_SHIFT) & 15
     blocks = pages >> PAGEBLOCK_ORDER
@@ -145,10 +150,9 @@ def read(
         used_pages=count(size),
         pcp_pages=zone.now.pcp_count,
         movable_pages=count(jnp.where(stays, 0, size)),
-        pool_pages=pool_pages,
-        pool_idle=pool_idle,
         entries=jnp.stack([split * PAGEBLOCK_PAGES, blocks - split - giant_blocks, giant]),
         nonpresent=count(gone),
         huge_easy=easy,
         events=events_of(zone.ticks, own, zone.limits.secret),
+        **program,
     )

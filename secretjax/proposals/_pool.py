@@ -44,7 +44,8 @@ class Pool(Proposal):
     def begin(self, own: Own, ask: Ask) -> Word:
         """Stage that an event begins at (stage 0 stands for it)."""
         enough = (own.room > 0) & (ask.first == 0)
-        fault = FROM_POOL if self.shared else jnp.where(enough, FROM_POOL, GROW)
+        enough = own.pool >= ask.need if self.shared else enough
+        fault = jnp.where(enough, FROM_POOL, GROW)
         stage = jnp.where(ask.when == When.FAULT, fault, _page.GET)
         reserve = jnp.where(own.pool >= ask.need, int(Result.DONE), GROW)
         stage = jnp.where(gathers(ask), reserve, stage)
@@ -52,7 +53,8 @@ class Pool(Proposal):
 
     def spare(self, own: Own) -> Flag:
         """Whether a pageblock less still covers what is in use and what is promised."""
-        return own.pool - PAGEBLOCK_PAGES >= own.held - own.singles + own.reserved
+        needed = jnp.maximum(own.held - own.singles + own.reserved, own.least)
+        return own.pool - PAGEBLOCK_PAGES >= needed
 
     def command(self, own, ask):
         stage = jnp.where(own.stage == 0, self.begin(own, ask), own.stage)

@@ -45,6 +45,7 @@ class Own(NamedTuple):
     reserved: Word  # pages promised at mmap and not yet handed out
     held: Word  # pages in users' hands
     singles: Word  # of them not from the pool
+    least: Word  # pages that a shared pool keeps, idle or not
 
 
 class Ask(NamedTuple):
@@ -53,7 +54,7 @@ class Ask(NamedTuple):
     when: Word
     handle: Word  # page of the file, as the user will name it
     first: Word  # 1: it is the first page of its file
-    need: Word  # RESERVE, FILL: pages that the pool must have in all
+    need: Word  # pages that the pool must have in all; FAULT: to spare one of those that it has
 
 
 def command(op, order=0, type_=-1, use=0, handle=-1, owner=-1, page=0, fresh=1, compact=0):

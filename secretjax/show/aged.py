@@ -29,9 +29,7 @@ def numbers(rows: pd.DataFrame) -> pd.DataFrame:
 def curve(rows: pd.DataFrame, recipe: str) -> np.ndarray:
     """[states, looks]: share of free memory in free huge frames, in %."""
     mine = rows[rows["recipe"].eq(recipe)]
-    free, huge = (
-        np.array(mine[mine["metric"].eq(m)]["values"].tolist(), float) for m in LOOKS
-    )
+    free, huge = (np.array(mine[mine["metric"].eq(m)]["values"].tolist(), float) for m in LOOKS)
     return 100 * PAGEBLOCK_PAGES * huge / np.maximum(free, 1)
 
 

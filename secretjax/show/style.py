@@ -32,7 +32,7 @@ COLOURS = (
 )  # fmt: skip
 MARKERS = ("o", "s", "P", "^", "D", "v", "X", "*", "<")
 # By the slot of an admission.
-DASHES: tuple[Any, ...] = ("-", (0, (4, 1.6)), (0, (1, 1.2)), (0, (6, 1.5, 1, 1.5)))
+DASHES: tuple[Any, ...] = ("-", (0, (4, 1.6)), (0, (1, 1.2)), (0, (6, 1.5, 1, 1.5)), (0, (8, 2)))
 INK, QUIET, GRID = "#222222", "#6b6b6b", "#e6e6e6"
 KERNEL, MODEL, MISS = "#111111", "#0072b2", "#d55e00"
 WHITE = "#ffffff"

@@ -90,9 +90,7 @@ def replay_row(path: Path) -> dict:
     return row
 
 
-def under_every_rule(
-    case: ReplayCase, pfn: np.ndarray, ticks: dict[str, int]
-) -> dict[str, int]:
+def under_every_rule(case: ReplayCase, pfn: np.ndarray, ticks: dict[str, int]) -> dict[str, int]:
     """What the rules of other kernels do with the same requests.
 
     pfn, ticks: the answer to the case under its own rules.

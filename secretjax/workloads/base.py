@@ -11,9 +11,11 @@ from typing import ClassVar
 import numpy as np
 from jaxtyping import Int
 
+from secretjax.errors import UserError
+from secretjax.ledger import FILES, PROCESSES
 from secretjax.mm.state import Op
 from secretjax.mm.words import PAGEBLOCK_PAGES, Migratetype
-from secretjax.workloads._recorded import BY_HANDLE, FRESH, LRU, TYPE
+from secretjax.workloads._recorded import BY_HANDLE, FRESH, LRU, OFFSET, ORDER, TYPE
 
 
 class Do(IntEnum):
@@ -27,6 +29,7 @@ class Do(IntEnum):
     DRAIN = 21  # others ask for huge pages until one is refused, and keep them
     TAKES = 22  # others ask for pageblocks of the CMA area in the same way
     FILL = 23  # before all else: the pool is to hold so many pages (written by the engine)
+    FILE = 24  # what follows is about another file (`Script.turn_to`)
 
 
 @dataclass
@@ -37,6 +40,8 @@ class Script:
     rows: list[np.ndarray] = field(default_factory=list)
     length: int = 0
     stops: list[tuple[str, int]] = field(default_factory=list)
+    rng: np.random.Generator | None = None  # of the state, for what the demand draws
+    files: dict[int, tuple[int, int, int]] = field(default_factory=dict)  # see `turn_to`
 
     def add(self, rows: np.ndarray) -> None:
         """Rows at the end."""
@@ -46,6 +51,30 @@ class Script:
     def do(self, op: Do, count: int = 0) -> None:
         """One event of users, see `Do`."""
         self.add(np.array([[op, count]]))
+
+    def turn_to(self, handle: int, pages: int, process: int, user: int) -> None:
+        """The next rows are about the file with these pages, of this process of this user.
+
+        The pages of a process have handles next to each other, whatever the order of its files.
+        """
+        self.files.setdefault(handle, (pages, process, user))
+        number = list(self.files).index(handle)
+        if number >= FILES:
+            raise UserError(f"the demand has more than {FILES} files of several processes")
+        # the process takes the bits of an order and of a type
+        word = int(Do.FILE) | process << ORDER | 1 << BY_HANDLE | number << OFFSET
+        self.add(np.array([[word, handle]]))
+
+    def owners(self) -> dict[str, np.ndarray]:
+        """What `ledger.begin` wants; without `turn_to` everything is process 0's of user 0."""
+        files = self.files or {0: (self.secret, 0, 0)}
+        owner, first, behind, present = np.zeros((4, PROCESSES), np.int32)
+        first[:] = self.secret
+        for handle, (pages, process, whose) in files.items():
+            owner[process], present[whose] = whose, 1
+            first[process] = min(first[process], handle)
+            behind[process] = max(behind[process], handle + pages)
+        return {"owner": owner, "first": first, "behind": behind, "present": present}
 
     def measure(self, step: str) -> None:
         """All states wait here and are measured."""

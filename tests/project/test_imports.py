@@ -11,9 +11,9 @@ PACKAGE = Path(__file__).parents[2] / "secretjax"
 # Each floor may import itself and those below it. A name stands for a module or a folder.
 FLOORS = (
     ("errors", "files", "registry"),
-    ("mm",),
+    ("mm", "ledger"),
     ("proposals", "admission", "workloads", "metrics"),
-    ("program", "engine", "replay"),
+    ("program", "rules", "engine", "replay"),
     ("cases",),
     ("hugetlb", "ageing"),
     ("predict", "machine"),

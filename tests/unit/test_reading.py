@@ -8,6 +8,7 @@ import pytest
 
 from secretjax import metrics
 from secretjax.cases import CLASSES
+from secretjax.ledger import PROCESSES, Counts
 from secretjax.mm.layout import TAKEN, Use
 from secretjax.mm.load import load
 from secretjax.mm.reading import read
@@ -92,8 +93,11 @@ class Memory:
 
 def read_zone(zone, **own):
     zero = jnp.int32(0)
-    given = {"easy": zero, "held": zero, "pool_pages": zero, "pool_idle": zero}
-    return read(zone, PAGES, {}, **(given | {k: jnp.int32(v) for k, v in own.items()}))
+    users = dict.fromkeys(("pool_pages", "pool_idle", "promised", "files_up"), zero)
+    users |= {k: jnp.int32(v) for k, v in own.items()}
+    users["users"] = jnp.zeros((PROCESSES, len(Counts._fields)), jnp.int32)
+    held = users.pop("held", zero)
+    return read(zone, PAGES, {}, easy=zero, held=held, program=users)
 
 
 def test_movable_memory_can_be_offlined():

@@ -1,0 +1,71 @@
+"""An adversary takes what each of its processes may have; then a victim asks."""
+
+from dataclasses import dataclass
+
+from secretjax.errors import UserError
+from secretjax.ledger import PROCESSES, VICTIM
+from secretjax.workloads._files import File, closes, grows, opens, rounds
+from secretjax.workloads.base import Churn, Script, Workload
+
+
+@dataclass(frozen=True)
+class Adversary(Workload):
+    """`processes` processes of one user map and touch `files_each` files each, together
+    `percent_each` of memory; then a victim, another user, maps and touches `victim_percent`.
+
+    `users`: each process is a user of its own. `idle`: the adversary maps and never touches, which
+    costs it nothing and strands what was promised. Steps: start, attacked, asked, released.
+    """
+
+    name = "adversary"
+    label = "an adversary, then a victim"
+    source = (
+        "Michal Hocko, linux-kselftest, January 2021: whoever comes first can deny a fixed pool to "
+        "all others; David Hildenbrand, February 2021: a limit for each process is none for a user"
+    )
+    slot = 2
+    processes: int = 8
+    percent_each: int = 5
+    files_each: int = 8
+    users: bool = False
+    idle: bool = False
+    victim_percent: int = 5
+    churn_per_64_pages: int = 16
+
+    def __post_init__(self):
+        if not 1 <= self.processes < PROCESSES:
+            raise UserError(f"adversary: processes: 1 to {PROCESSES - 1} are modelled")
+
+    def files(self, total: int) -> list[File]:
+        """The adversary's, then the victim's."""
+        pages = max(total * self.percent_each // 100 // self.files_each, 1)
+        owners = [k // self.files_each for k in range(self.processes * self.files_each)]
+        users = owners if self.users else [0] * len(owners)
+        of = zip(owners, users, strict=True)
+        files = [File(k * pages, pages, *who) for k, who in enumerate(of)]
+        asked = max(total * self.victim_percent // 100, 1)
+        return [*files, File(len(files) * pages, asked, VICTIM, VICTIM)]
+
+    def secret(self, total: int) -> int:
+        return sum(file.pages for file in self.files(total))
+
+    def events(self, total: int) -> int:
+        return sum(rounds(file.pages) for file in self.files(total)) * self.churn_per_64_pages
+
+    def write(self, script: Script, total: int, churn: Churn) -> None:
+        script.measure("start")
+        *attack, victim = self.files(total)
+        for file in attack:
+            opens(script, file)
+            if not self.idle:
+                grows(script, file, churn, self.churn_per_64_pages)
+        script.measure("attacked")
+        opens(script, victim)
+        grows(script, victim, churn, self.churn_per_64_pages)
+        script.measure("asked")
+        for file in (*attack, victim):
+            closes(script, file)
+        script.measure("released")
+
+
+WORKLOAD = Adversary

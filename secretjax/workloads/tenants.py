@@ -1,0 +1,64 @@
+"""Several tenants whose files come and go: many live shortly, a few for long."""
+
+from dataclasses import dataclass
+
+from secretjax.errors import UserError
+from secretjax.ledger import PROCESSES
+from secretjax.workloads._files import arrivals, laid_out, rounds
+from secretjax.workloads.base import Churn, Script, Workload
+
+
+@dataclass(frozen=True)
+class Tenants(Workload):
+    """`files` files arrive, each of a tenant drawn at random, each touched whole.
+
+    Tenant k asks k + 1 times as often as tenant 0. A file has 1 to 2 * `pages` - 1 pages and goes
+    after a number of further arrivals drawn geometrically: `long` on average for one in
+    `one_in_long`, else `short`. Steps: start, files_<share>..., released.
+    """
+
+    name = "tenants"
+    label = "tenants with short and long lives"
+    source = (
+        "Mike Rapoport, memfd_secret cover letters, 2020 and 2021: containers and libraries of "
+        "different owners on one host; lifetimes as in Meta's fleet, most short and some long "
+        "(Contiguitas, ISCA 2023)"
+    )
+    slot = 3
+    tenants: int = 4
+    files: int = 96
+    pages: int = 128
+    short: int = 4
+    long: int = 64
+    one_in_long: int = 4
+    churn_per_64_pages: int = 16
+
+    def __post_init__(self):
+        if not 1 <= self.tenants <= PROCESSES:
+            raise UserError(f"tenants: tenants: 1 to {PROCESSES} are modelled")
+
+    def secret(self, total: int) -> int:
+        return self.files * (2 * self.pages - 1)
+
+    def events(self, total: int) -> int:
+        return self.files * rounds(2 * self.pages - 1) * self.churn_per_64_pages
+
+    def write(self, script: Script, total: int, churn: Churn) -> None:
+        rng, n = script.rng, self.files
+        often = [k + 1 for k in range(self.tenants)]
+        whose = rng.choice(self.tenants, n, p=[k / sum(often) for k in often]).tolist()
+        pages = rng.integers(1, 2 * self.pages, n).tolist()
+        mean = rng.choice(
+            [self.short, self.long], n, p=[1 - 1 / self.one_in_long, 1 / self.one_in_long]
+        )
+        lives = rng.geometric(1 / mean).tolist()
+        files = laid_out(pages, whose, whose)
+        marks = {max(n * share // 100, 1): share for share in (25, 50, 75, 100)}
+        script.measure("start")
+        for turn in arrivals(script, churn, files, lives, self.churn_per_64_pages):
+            if turn in marks:
+                script.measure(f"files_{marks[turn]}")
+        script.measure("released")
+
+
+WORKLOAD = Tenants
