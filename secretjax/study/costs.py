@@ -240,7 +240,7 @@ def apply(
     if missing:
         raise UserError(f"samples: no metric {', '.join(missing)}, so costs cannot be computed")
     wide = wide.reindex(columns=names, fill_value=0)
-    counts = wide.to_numpy(np.int64)
+    counts = wide.to_numpy(np.int64, copy=True)
     arms = wide.index.to_frame(index=False)["arm"].to_numpy()
     asked = any(way.zeroing == "free" for way in ways.values())
     held = _held(samples, wide.index) if asked else np.zeros(len(counts), np.int64)

@@ -1,8 +1,8 @@
 """A plain-Python direct map of x86-64, to judge the JAX one by.
 
 Written from arch/x86/mm/pat/set_memory.c: __change_page_attr_set_clr(), __change_page_attr(),
-__should_split_large_page() and __split_large_page(); with `collapse` also cpa_collapse_large_pages()
-of Linux 6.15, of tables that a split made. One dict entry for each leaf of the page tables.
+__should_split_large_page() and __split_large_page(); with `collapse` cpa_collapse_large_pages() of
+Linux 6.15 too, of tables that a split made. One dict entry for each leaf of the page tables.
 """
 
 from collections import Counter
