@@ -4,8 +4,8 @@ Linux 6.15 can (arch/x86/mm/pat/set_memory.c: cpa_collapse_large_pages(), commit
 all 512 entries of a table are present, alike and in a row, a 2 MiB entry takes the table's place,
 every TLB is flushed, and the table's page is freed. Only set_memory_rox() asks for it.
 
-FREE   the last page of a 2 MiB range that comes back asks for it, as in Kirill Shutemov's
-       "x86/mm: restore large direct mappings", linux-kernel, April 2020, never merged
+FREE   the last page of a 2 MiB range that comes back asks for it, as in a series of Kirill
+       Shutemov's, linux-kernel, 16 April 2020: any change of the map may restore a large page
 SCAN   kcompactd's wake-ups, the only clock of the model, each begin a scan of all tables
 
 An entry is made whole only if it was split in this run: why it was before, a capture does not say.

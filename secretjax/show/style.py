@@ -88,13 +88,18 @@ def dot(look: dict[str, Any]) -> dict[str, Any]:
 
 
 def label(arm: Arm) -> str:
-    """An arm in words; one with a name of its own keeps it."""
+    """An arm in words; one with a name of its own keeps it. Says where no capture covers it."""
     kernel = unlike_default(arm)
+    doubt = " (unvalidated)" if kernel.keys() - {"rules"} else ""
     if arm.name != plain_name(arm.proposal, arm.admission, kernel):
-        return arm.name
+        return arm.name + doubt
     words = proposals.table()[arm.proposal].label
     words += "" if arm.admission == "none" else f" + {arm.admission}"
-    return words + "".join(f", {v}" if k == "rules" else f", {k} {v}" for k, v in kernel.items())
+    return (
+        words
+        + "".join(f", {v}" if k == "rules" else f", {k} {v}" for k, v in kernel.items())
+        + doubt
+    )
 
 
 def caption(figure: Figure, text: str) -> None:
