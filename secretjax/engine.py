@@ -326,7 +326,11 @@ def _block(starts, bases, demand, proposal, admission, seed, ageing_events, numb
     zones = (bases[i % len(starts)] for i in numbers)
     block = stack(
         [
-            timed(owned(b, z.pfn, z.handle, handles, z.fixed), z.rng, proposal.secret)
+            timed(
+                owned(b, z.pfn, z.handle, handles, z.fixed),
+                z.rng,
+                int(b.limits.secret) | proposal.secret,
+            )
             for b, z in zip(zones, lanes, strict=True)
         ]
     )

@@ -25,6 +25,9 @@ MOVABLE_CLASSES = ("thp", "unevictable", "anon_lru", "file_lru")
 FREE_CLASSES = ("free_buddy", "free_pcp")
 LARGEST = (1 << 31) - 1
 FALLBACKS = ("K511", "K610", "K612y")
+MAPPINGS = ("unevictable", "inaccessible")
+COLLAPSES = ("never", "free", "scan")
+ENTRIES = {"4K": 1, "2M": 2, "1G": 3}  # size of the direct map's entries: its level
 ARRAYS = (
     "format", "zone_meta", "list_pfn", "list_order", "list_mt", "list_kind", "block_pfn",
     "block_mt", "page_class", "page_classes", "dm_pfn", "dm_level", "dm_nonpresent", "settings",
@@ -61,6 +64,27 @@ class StartState:
         except UserError as e:
             raise UserError(f"{self.name}: cannot be run under the rules {rules}: {e}") from e
         return state
+
+    def with_entries(self, size: str) -> "StartState":
+        """The same memory with a direct map all of whose entries have this size, of ENTRIES.
+
+        Nothing is split yet, whatever the case says. 4K, as on arm64 with rodata=full: no entry
+        can be split (arch/arm64/mm/pageattr.c: can_set_direct_map()).
+        """
+        whole = 1 << MAX_PAGE_ORDER
+        pfn = np.arange(0, -(-self.zone["end_pfn"] // whole) * whole, PAGEBLOCK_PAGES)
+        level = np.full_like(pfn, ENTRIES[size])
+        return replace(self, dm_pfn=pfn, dm_level=level, dm_nonpresent=np.zeros_like(pfn))
+
+    def on(self, kernel) -> "StartState":
+        """The same memory on a kernel of this kind: an object with the fields of `params.Kernel`.
+
+        Raises `UserError` where its rules could not have led to these lists.
+        """
+        state = self.under(kernel.rules) if kernel.rules else self
+        state = state.with_entries(kernel.entries) if kernel.entries else state
+        own = {"mapping": kernel.mapping, "collapse": kernel.collapse}
+        return replace(state, settings=state.settings | own)
 
     def movable_pages(self) -> Bool[np.ndarray, " end_pfn"]:
         """Pages in use that claiming counts as movable (mm/page_alloc.c)."""

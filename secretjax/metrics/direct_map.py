@@ -36,7 +36,9 @@ METRICS = (
         "pages",
         "lower",
         "arch/x86/mm/pat/set_memory.c: split_large_page()",
-        lambda r: r.events[Event.SPLIT_2M] + r.events[Event.SPLIT_1G],
+        lambda r: (
+            r.events[Event.SPLIT_2M] + r.events[Event.SPLIT_1G] - r.events[Event.COLLAPSED_2M]
+        ),
         counter=True,
     ),
     Metric(

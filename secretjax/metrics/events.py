@@ -101,6 +101,24 @@ ABOUT = {
         None,
         "as arch/x86/kernel/alternative.c: __text_poke; mermap: Brendan Jackman, 2026",
     ),
+    Event.COLLAPSED_2M: (
+        "2 MiB entries made whole again",
+        "entries",
+        None,
+        "direct_map_level2_collapses (Linux 6.15)",
+    ),
+    Event.BLOCK_UNMAPPED: (
+        "of the removals, those of whole pageblocks",
+        CALLS,
+        None,
+        "v16 of memfd_secret: set_direct_map_invalid_noflush() of 512 pages",
+    ),
+    Event.BLOCK_MAPPED: (
+        "of the returns, those of whole pageblocks",
+        CALLS,
+        None,
+        "v16 of memfd_secret: set_direct_map_default_noflush() of 512 pages",
+    ),
 }
 
 

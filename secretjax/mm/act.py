@@ -2,7 +2,17 @@
 
 import jax.numpy as jnp
 
-from secretjax.mm import background, buddy, compact, contig, directmap, lists, percpu, search
+from secretjax.mm import (
+    background,
+    buddy,
+    collapse,
+    compact,
+    contig,
+    directmap,
+    lists,
+    percpu,
+    search,
+)
 from secretjax.mm.layout import NODE
 from secretjax.mm.plan import Plan
 from secretjax.mm.state import Bit, Command, Limits, Op, Phase, Registers, Sub
@@ -15,7 +25,7 @@ def usual(plan: Plan, view, choice, command: Command, now: Registers, limits: Li
     leaves = give_back(plan, view, choice, command, now, limits)
     lists.unhook(plan, leaves, view.near0, view.near1)
     directmap.unmap(plan, view, command, now, limits)
-    directmap.remap(plan, view, command)
+    directmap.remap(plan, view, command, limits)
     note = view.kind == Op.NOTE
     plan.write(note, "handle", command.owner, command.page)
     plan.finish(note | (view.kind == Op.NOTHING))
@@ -65,7 +75,10 @@ def seldom(
     """The rules of ranges, of background threads and of compaction (see `machine.is_seldom`)."""
     leaves = contig.isolate(plan, view, command, now, pages)
     contig.evacuate(plan, view, command, now)
-    directmap.source(plan, view)
+    directmap.source(plan, view, limits)
+    collapse.count(plan, view, command, now)
+    collapse.back(plan, view, now, limits)
+    collapse.whole(plan, view, now)
     leaves = leaves | contig.take(plan, view, command, now)
     leaves = leaves | compact.isolate(plan, view, now, limits)
     leaves = leaves | search.snatch(plan, view, now, limits)
@@ -79,6 +92,7 @@ def seldom(
     background.reclaim(plan, view, choice, now, limits)
     background.kswapd(plan, view, now, limits)
     background.poll(plan, view, now, limits)
+    collapse.scan(plan, view, now, limits)
     background.resume(plan, view, now, limits)
     background.wait(plan, view, command, now, limits)
     compact.boundary(plan, view, now, limits, pages)

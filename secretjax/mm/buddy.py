@@ -49,7 +49,7 @@ def handed_out(plan: Plan, when, now, page, order, limits) -> None:
     plan.set(top, attempt=int(Try.FAST))
     plan.set(got & ~top, inner=int(Try.FAST))
     table = got & (now.sub == Sub.TABLE)
-    plan.set(table, table=1, sub=int(Sub.NONE), phase=now.after)
+    plan.set(table, table=page + 1, sub=int(Sub.NONE), phase=now.after)
     moved = got & (now.sub == Sub.TARGET)
     secret = (now.sub_use & Use.SECRET) != 0
     move_on(plan, moved & ~secret, now)
@@ -66,6 +66,14 @@ def move_on(plan: Plan, when, now) -> None:
     compacts = now.busy == 1
     plan.set(when & ~compacts, sub=int(Sub.SOURCE))
     plan.set(when & compacts, sub=int(Sub.NONE), phase=int(Phase.MARK))
+
+
+def settled(plan: Plan, when, now) -> None:
+    """The entry of what came back is as it is to be: on with the command, or with the move."""
+    moved = now.target >= 0
+    plan.set(when, phase=int(Phase.FETCH))
+    plan.set(when & moved, target=-1)
+    move_on(plan, when & moved, now)
 
 
 def give_up(plan: Plan, when, limits) -> None:
@@ -226,6 +234,7 @@ def after_free(plan: Plan, when, command, now) -> None:
     plan.set(useless & ~compacts, phase=int(Phase.UNDO))
     plan.set(useless, target=-1)
     plan.set(when & (now.sub == Sub.SPARE), phase=int(Phase.RELEASE))
+    settled(plan, when & (now.sub == Sub.UNTABLE), now)
     plan.finish(when & top & ((command.op == Op.FREE) | (command.op == Op.PUT)))
 
 

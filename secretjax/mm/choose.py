@@ -71,7 +71,7 @@ def request(now: Registers, command: Command) -> tuple[Word, Word, Word, Word]:
     smallest = lowest(lists_of(now, Migratetype.TARGET))
     own_order = jnp.where(now.sub == Sub.SURPLUS, smallest, now.sub_order)
     own_order = jnp.where(now.sub == Sub.SPARE, now.order, own_order)
-    own_order = jnp.where(table, 0, own_order)
+    own_order = jnp.where(table | (now.sub == Sub.UNTABLE), 0, own_order)
     own_type = jnp.where(table, int(Migratetype.UNMOVABLE), moves)
     own_use = jnp.where(table, Use.USED | Use.TABLE, jnp.where(left, int(Use.USED), now.sub_use))
     use = jnp.where(top, command.use, own_use)

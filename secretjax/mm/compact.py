@@ -139,7 +139,7 @@ def movable_page(view, limits: Limits):
     in_use = ((row >> WHERE_SHIFT) == Where.NONE) & ((row & Use.USED) != 0)
     order = (row >> ORDER_SHIFT) & 15
     secret = (row & Use.SECRET) != 0
-    evictable = ~secret | ((limits.unevictable == 1) & (limits.secret != Secret.INACCESSIBLE))
+    evictable = ~secret | ((limits.unevictable == 1) & ((limits.secret & Secret.INACCESSIBLE) == 0))
     listed = ((row & Use.LRU) != 0) & ((row & Use.FIXED) == 0)
     return in_use & listed & evictable & (order < PAGEBLOCK_ORDER), order
 

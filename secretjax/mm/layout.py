@@ -11,14 +11,23 @@ Behind the pages follow the heads of the lists: circular, so that ends are no sp
 
 pageblock word   migratetype (3) | 2 MiB mapping split | zone edge | taken | free (10) | LRU (10) |
                  compaction skips it
-Behind the pageblocks follows one word for each GiB: 1 while it is mapped by one entry.
+Behind the pageblocks follows one word for each GiB: 1 while it is mapped by one entry. Where split
+entries can become whole again (`Limits.collapse`), two words a pageblock follow: how many of its
+pages are absent, and 1 + the page that holds the table of its entry, 0: it was not split in this
+run.
 """
 
 from enum import IntEnum
 
 import jax.numpy as jnp
 
-from secretjax.mm.words import COSTLY_ORDER, NR_PAGE_ORDERS, PAGEBLOCK_ORDER, Migratetype
+from secretjax.mm.words import (
+    COSTLY_ORDER,
+    GIGABYTE_BLOCKS,
+    NR_PAGE_ORDERS,
+    PAGEBLOCK_ORDER,
+    Migratetype,
+)
 
 ORDER_SHIFT = 23
 WHERE_SHIFT = ORDER_SHIFT + 4
@@ -28,6 +37,22 @@ PCP_TYPES = 3  # MIGRATE_PCPTYPES
 LOW_ORDER_LISTS = PCP_TYPES * (COSTLY_ORDER + 1)
 HEADS = 128  # rows behind the pages; the first 102 are heads: free lists, then per-CPU lists
 MAX_PAGES = (1 << ORDER_SHIFT) - HEADS
+
+
+def giants(blocks: int) -> int:
+    """GiBs that so many pageblocks reach into."""
+    return -(-blocks // GIGABYTE_BLOCKS)
+
+
+def absent_at(pages: int, page):
+    """Index of the word that counts the absent pages of this page's pageblock."""
+    blocks = pages >> PAGEBLOCK_ORDER
+    return blocks + giants(blocks) + (page >> PAGEBLOCK_ORDER)
+
+
+def table_at(pages: int, page):
+    """Index of the word that names the table of its entry."""
+    return absent_at(pages, page) + (pages >> PAGEBLOCK_ORDER)
 
 
 class Where(IntEnum):

@@ -21,6 +21,7 @@ from secretjax.mm.layout import (
     Use,
     Where,
     code,
+    giants,
     head,
     pcp_head,
 )
@@ -33,8 +34,10 @@ from secretjax.mm.words import (
     PAGEBLOCK_ORDER,
     PAGEBLOCK_PAGES,
     PCP_LISTS,
+    Collapse,
     Fallback,
     Migratetype,
+    Secret,
 )
 
 LRU_CLASSES = ("thp", "unevictable", "anon_lru", "file_lru")
@@ -147,9 +150,8 @@ def block_words(link: np.ndarray, start, pages: int) -> tuple[np.ndarray, int]:
     edge = (begin < start.zone["start_pfn"]) | (begin + PAGEBLOCK_PAGES > start.zone["end_pfn"])
     level = np.full(blocks, 2)
     level[start.dm_pfn.astype(np.int64) // PAGEBLOCK_PAGES] = start.dm_level
-    giants = -(-blocks // 512)
-    giant = np.zeros(giants, np.int64)
-    for g in range(giants):
+    giant = np.zeros(giants(blocks), np.int64)
+    for g in range(len(giant)):
         giant[g] = (level[g * 512 : (g + 1) * 512] == 3).all()
     words = mt | count | edge * EDGE | (level == 1) * SPLIT
     return np.concatenate([words, giant]), int(giant.sum())
@@ -184,10 +186,12 @@ def load(
         rows[owned, 1] = owners[owned]
         table[owners[owned]] = owned
     link = link_lists(rows, start, percpu)
-    block, giants = block_words(link, start, pages)
-    now = registers(start, link, pages, giants, percpu)
+    block, whole_gibs = block_words(link, start, pages)
+    now = registers(start, link, pages, whole_gibs, percpu)
     fixed = limits_of(start) | limits
     now |= {"poll": fixed["period"], "pace": fixed["period"]}
+    if fixed["collapse"] != Collapse.NEVER:
+        block = np.concatenate([block, np.zeros(2 * (pages >> PAGEBLOCK_ORDER), np.int64)])
     writes = {f: 0 if "word" in f or f == "amount" else NOWHERE for f in Writes._fields}
     as32 = lambda x: jnp.asarray(np.asarray(x, np.int64).astype(np.int32))  # noqa: E731
     return Zone(
@@ -226,15 +230,16 @@ def limits_of(start) -> dict[str, int]:
         "high_min": zone["pcp_high_min"] if tuned else max(zone["pcp_high"], 0),
         "high_max": zone["pcp_high_max"] if tuned else max(zone["pcp_high"], 0),
         "unevictable": start.settings.get("compact_unevictable_allowed", 1),
-        "secret": 0,
+        "secret": Secret.INACCESSIBLE if start.settings.get("mapping") == "inaccessible" else 0,
         "score_high": min(low + 10, 100) if known else 1000,
         "score_low": low,
         "period": 193_000,
         "kswapd": 1_000,
+        "collapse": Collapse[start.settings.get("collapse", "never").upper()],
     }
 
 
-def registers(start, link: np.ndarray, pages: int, giants: int, percpu: bool) -> dict[str, int]:
+def registers(start, link: np.ndarray, pages: int, whole_gibs: int, percpu: bool) -> dict[str, int]:
     """All registers of a zone in which nothing has happened yet."""
     full = [0] * LIST_TYPES
     for mt in range(LIST_TYPES):
@@ -258,13 +263,14 @@ def registers(start, link: np.ndarray, pages: int, giants: int, percpu: bool) ->
         "drain_back": -1,
         "kswapd": -1,
         "capture": -2,
+        "scan": -1,
         "last": -1,
         "free": size[buddy & ~isolated].sum(),
         "free_cma": size[buddy & cma].sum(),
         "free_atomic": size[buddy & atomic].sum(),
         "free_blocks": buddy.sum(),
         "free_huge": (size[buddy & (orders >= PAGEBLOCK_ORDER)] >> PAGEBLOCK_ORDER).sum(),
-        "giants": giants,
+        "giants": whole_gibs,
         "boost": zone["boost"],
         "failed_order": 0,
         "cached_free": (zone["end_pfn"] - 1) & -PAGEBLOCK_PAGES,

@@ -28,11 +28,13 @@ from secretjax.mm.layout import (
     TYPE,
     Use,
     Where,
+    absent_at,
     code,
     head,
     pcp_head,
     pcp_index,
     pcp_order,
+    table_at,
 )
 from secretjax.mm.plan import Conditions, Plan
 from secretjax.mm.state import (
@@ -102,6 +104,7 @@ def fetched(now: Registers, command: Command) -> Word:
     kind = jnp.where(get & (now.attempt == Try.RECLAIM), int(Phase.RECLAIM), kind)
     idle = (now.attempt == Try.FAST) & ~busy & (kind != Op.NOTHING)
     runs = (now.run == Run.PROACTIVE) | (now.run == Run.ORDERED)
+    kind = jnp.where(idle & (now.scan >= 0), int(Phase.SCAN), kind)
     kind = jnp.where(idle & (now.run == Run.NONE) & (now.poll <= 0), int(Phase.POLL), kind)
     kind = jnp.where(idle & runs & (now.slice <= 0), int(Phase.RESUME), kind)
     kind = jnp.where(idle & (now.kswapd == 0), int(Phase.KSWAPD), kind)
@@ -111,7 +114,8 @@ def fetched(now: Registers, command: Command) -> Word:
     gives = (now.sub == Sub.SOURCE) | (now.sub == Sub.RETURN)
     inner = jnp.where(gives, jnp.where(busy, int(Op.PUT), int(Op.FREE)), inner)
     inner = jnp.where(now.sub == Sub.SURPLUS, int(Op.ALLOC), inner)
-    inner = jnp.where(now.sub == Sub.SPARE, int(Op.PUT), inner)
+    spare = (now.sub == Sub.SPARE) | (now.sub == Sub.UNTABLE)
+    inner = jnp.where(spare, int(Op.PUT), inner)
     kind = jnp.where(now.sub == Sub.NONE, kind, inner)
     kind = jnp.where(now.refill > 0, int(Op.ALLOC), kind)
     return jnp.where(now.drain > 0, int(Phase.DRAIN), kind)
@@ -134,10 +138,14 @@ def focus(now: Registers, command: Command, kind: Word, known: Word) -> Word:
     known = jnp.where(known < 0, -1, known + command.page)
     asked = jnp.where(command.handle >= 0, known, command.page)
     moved = jnp.where(now.sub == Sub.RETURN, now.target, now.spot)
-    moved = jnp.where(now.sub == Sub.SPARE, now.page, moved)
+    moved = jnp.where((now.sub == Sub.SPARE) | (now.sub == Sub.UNTABLE), now.page, moved)
     p = jnp.where(now.sub == Sub.NONE, asked, moved)
     unmap = (kind == Op.UNMAP) | (kind == Phase.UNMAP_1G) | (kind == Phase.UNMAP_2M)
+    unmap = unmap | (kind == Phase.COUNTED) | (kind == Phase.TABLED)
     p = jnp.where(unmap & (now.target >= 0), now.target, p)
+    back = (kind == Phase.BACK) | (kind == Phase.WHOLE) | (kind == Phase.COLLAPSE)
+    p = jnp.where(back & (now.target >= 0), now.spot, p)
+    p = jnp.where((kind >= Phase.WHOLE) & (now.scan >= 0), now.scan, p)
     p = jnp.where((kind == Op.TAKE) & (command.page < 0), now.area, p)
     in_hand = (kind >= Phase.SPLIT) & (kind <= Phase.SECOND)
     in_hand = in_hand | (kind == Phase.APPEND) | (kind == Phase.HOOK) | (kind == Phase.CAPTURE)
@@ -190,6 +198,11 @@ def look(zone: Zone, command: Command, go: Flag, pages: int) -> tuple[View, Choi
     at = jnp.where(kind == Phase.SECOND, p + 512, at)
     giant = ((kind == Op.UNMAP) | (kind == Phase.UNMAP_1G)) & (now.giants > 0)
     block_at = jnp.where(giant, blocks + (p >> 18), at >> PAGEBLOCK_ORDER)
+    counts = (kind == Phase.COUNTED) | (kind == Phase.BACK) | (kind == Phase.ABSENT)
+    counts = counts | (kind == Phase.SHOW) | (kind == Phase.HIDE)
+    tables = (kind == Phase.TABLED) | (kind == Phase.WHOLE) | (kind == Phase.SCAN)
+    block_at = jnp.where(counts, absent_at(pages, p), block_at)
+    block_at = jnp.where(tables, table_at(pages, p), block_at)
     block = zone.block[block_at]
     gives = (kind == Op.FREE) | (kind == Op.PUT)
     pooled = gives & ((near0 & Use.POOL) != 0)

@@ -6,7 +6,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Int32
 
 from secretjax.ledger import Table
-from secretjax.mm.layout import ORDER_SHIFT, SPLIT, TAKEN, TYPE, WHERE_SHIFT, Use, Where
+from secretjax.mm.layout import ORDER_SHIFT, SPLIT, TAKEN, TYPE, WHERE_SHIFT, Use, Where, giants
 from secretjax.mm.state import Tick, Word, Zone
 from secretjax.mm.words import (
     NR_PAGE_ORDERS,
@@ -58,7 +58,7 @@ def events_of(
     """
     t = {tick: ticks[tick] for tick in Tick}
     splits = t[Tick.UNMAPPED_SPLIT]
-    calls = t[Tick.UNMAPPED] + splits
+    calls = t[Tick.UNMAPPED] + splits + t[Tick.UNMAPPED_BLOCK]
     copied = t[Tick.MIGRATED_SECRET]
     mapped = jnp.where((secret & Secret.DIRECT_MAP) != 0, copied, 0)
     own = own | {
@@ -73,8 +73,11 @@ def events_of(
         Event.SPLIT_1G: t[Tick.SPLIT_1G],
         Event.SPLIT_2M: splits,
         Event.UNMAP_CALL: calls,
-        Event.MAP_CALL: t[Tick.MAPPED] + copied - mapped,
-        Event.FLUSH: calls + splits + t[Tick.SPLIT_1G],
+        Event.BLOCK_UNMAPPED: t[Tick.UNMAPPED_BLOCK],
+        Event.MAP_CALL: t[Tick.MAPPED] + t[Tick.MAPPED_BLOCK] + copied - mapped,
+        Event.BLOCK_MAPPED: t[Tick.MAPPED_BLOCK],
+        Event.COLLAPSED_2M: t[Tick.COLLAPSED],
+        Event.FLUSH: calls + splits + t[Tick.SPLIT_1G] + t[Tick.COLLAPSED],
         Event.MIGRATED: t[Tick.MIGRATED] + copied,
         Event.MIGRATE_FAILED: t[Tick.MIGRATE_FAILED],
         Event.SECRET_COPIED: copied,
@@ -129,7 +132,7 @@ def read(zone: Zone, pages: int, own: dict, *, easy: Word, held: Word, program: 
     key = jnp.where(kind == Where.BUDDY, page_label * NR_PAGE_ORDERS + order, lists)
     free_blocks = jnp.zeros(lists, jnp.int32).at[key].add(1, mode="drop")
     split = ((block & SPLIT) != 0).sum(dtype=jnp.int32)
-    giant = zone.block[blocks:].sum(dtype=jnp.int32)
+    giant = zone.block[blocks : blocks + giants(blocks)].sum(dtype=jnp.int32)
     giant_blocks = jnp.minimum(giant * 512, blocks)
     gone = jnp.where((word & Use.UNMAPPED) != 0, size, 0) + jnp.where(
         kind == Where.POOL, 1 << order, 0

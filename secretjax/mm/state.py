@@ -74,6 +74,13 @@ class Phase(IntEnum):
     RESET = 48  # __reset_isolation_suitable(): over the pageblocks
     SHOW = 56  # a secret page comes back into the direct map, to be copied
     HIDE = 57  # and leaves it again, as its destination cannot
+    COUNTED = 58  # `Limits.collapse`: what was unmapped is counted,
+    TABLED = 59  # and the table of the split kept
+    BACK = 60  # what comes back into the direct map is counted
+    WHOLE = 61  # has the 2 MiB entry a table that is of no use any more?
+    COLLAPSE = 62  # then it becomes one again, and the table is given back
+    SCAN = 63  # over the tables of split entries,
+    ABSENT = 64  # and whether all pages are there
 
 
 class Sub(IntEnum):
@@ -86,6 +93,7 @@ class Sub(IntEnum):
     RETURN = 4  # give back a destination that could not be used
     SURPLUS = 5  # the smallest target that compaction did not use
     SPARE = 6  # give it back
+    UNTABLE = 7  # give back the table of an entry that is whole again
 
 
 class Run(IntEnum):
@@ -149,6 +157,9 @@ class Tick(IntEnum):
     STALLED = 16
     KSWAPD = 17
     KCOMPACTD = 18
+    UNMAPPED_BLOCK = 19
+    MAPPED_BLOCK = 20
+    COLLAPSED = 21
 
 
 class Fault(IntEnum):
@@ -196,6 +207,7 @@ class Limits(NamedTuple):
     score_low: Word  # and ends
     period: Word  # least that half a second lasts: time between two looks at the score
     kswapd: Word  # most time until kswapd, woken, gets the CPU
+    collapse: Word  # `words.Collapse`
 
 
 class Registers(NamedTuple):
@@ -216,7 +228,7 @@ class Registers(NamedTuple):
     sub_use: Word  # use
     sub_owner: Word  # and owner
     after: Word  # phase that follows a page-table page
-    table: Word  # 1: it is in hand
+    table: Word  # 1 + its page while it is in hand, else 0
     target: Word  # destination of a migration that is to be unmapped, -1 none
     start: Word  # TAKE: first page of the pageblock (HOOK: place in one),
     area: Word  # next one to try,
@@ -295,6 +307,7 @@ class Registers(NamedTuple):
     kept_last: Word
     kept_whole: Word
     stalls: Word  # requests that compacted
+    scan: Word  # for entries to collapse: next pageblock to look at, -1 none is going on
 
 
 class Writes(NamedTuple):

@@ -10,13 +10,16 @@ from secretjax.mm.layout import (
     LRU_SHIFT,
     NODE,
     ORDER_SHIFT,
+    SPLIT,
     TYPE,
     WHERE_SHIFT,
     Use,
     Where,
+    absent_at,
     head,
     pcp_head,
     pcp_order,
+    table_at,
 )
 from secretjax.mm.state import Zone
 from secretjax.mm.words import (
@@ -24,6 +27,7 @@ from secretjax.mm.words import (
     PAGEBLOCK_ORDER,
     PAGEBLOCK_PAGES,
     PCP_LISTS,
+    Collapse,
     Fallback,
     Migratetype,
 )
@@ -45,6 +49,8 @@ def validate(zone: Zone, pages: int) -> list[str]:
         rows, pages, zone, block & TYPE, set(heads[where[heads] != Where.NONE].tolist())
     )
     wrong += _counts(heads, where, order, word, block, zone)
+    if int(zone.limits.collapse) != Collapse.NEVER:
+        wrong += _tables(heads, where, order, word, np.asarray(zone.block, np.int64))
     used = heads[(where[heads] == Where.NONE) & (rows[heads, 1] >= 0)]
     lost = used[handle[rows[used, 1]] != used]
     if len(lost):
@@ -160,4 +166,33 @@ def _counts(heads, where, order, word, block, zone) -> list[str]:
     for name, found in counters.items():
         if int(getattr(zone.now, name)) != found:
             wrong.append(f"the zone says {name} {int(getattr(zone.now, name))}, found {found}")
+    return wrong
+
+
+def _tables(heads, where, order, word, block) -> list[str]:
+    """Absent pages are counted, and a split entry's table is a page in use of its own."""
+    pages = len(word)
+    blocks = pages // PAGEBLOCK_PAGES
+    hidden = (where[heads] == Where.POOL) | ((word[heads] & Use.UNMAPPED) != 0)
+    hidden &= where[heads] != Where.BUDDY
+    hidden &= where[heads] != Where.PCP
+    absent = np.zeros(pages, np.int64)
+    for at in heads[hidden]:
+        absent[at : at + (1 << order[at])] = 1
+    absent = absent.reshape(-1, PAGEBLOCK_PAGES).sum(1)
+    said = block[absent_at(pages, 0) : table_at(pages, 0)]
+    table = block[table_at(pages, 0) : table_at(pages, 0) + blocks]
+    wrong = [
+        f"pageblock {b} counts {said[b]} absent pages, has {absent[b]}"
+        for b in np.flatnonzero(said != absent)
+    ]
+    kept = table[table != 0] - 1
+    fits = (where[kept] == Where.NONE) & ((word[kept] & Use.TABLE) != 0) & (order[kept] == 0)
+    wrong += [f"page {at} is said to hold a table, and does not" for at in kept[~fits]]
+    if len(set(kept.tolist())) < len(kept):
+        wrong.append("two entries have the same table")
+    wrong += [
+        f"pageblock {b} has a table, but its entry is not split"
+        for b in np.flatnonzero((table != 0) & ((block[:blocks] & SPLIT) == 0))
+    ]
     return wrong

@@ -24,6 +24,14 @@ class Fallback(IntEnum):
     K612y = 2  # 6.12.29 and later
 
 
+class Collapse(IntEnum):
+    """When a 2 MiB entry of the direct map that was split becomes one again (mm/collapse.py)."""
+
+    NEVER = 0
+    FREE = 1  # with the last of its pages that comes back
+    SCAN = 2  # when a scan finds all of them there
+
+
 class Secret(IntEnum):
     """Bits of `state.Limits.secret`: what migration does with secret pages; 0: isolated in vain."""
 
@@ -81,3 +89,6 @@ class Event(IntEnum):
     SIGBUS_FAULT = 25  # and with VM_FAULT_SIGBUS
     WINDOW = 26  # pages that one CPU mapped for itself, to copy or to zero them
     COPIED_MAPPED = 27  # of SECRET_COPIED, through the direct map
+    COLLAPSED_2M = 28  # 2 MiB entries made whole again (vmstat direct_map_level2_collapses)
+    BLOCK_UNMAPPED = 29  # of UNMAP_CALL, of whole pageblocks
+    BLOCK_MAPPED = 30  # of MAP_CALL, of whole pageblocks

@@ -23,7 +23,7 @@ from matplotlib.figure import Figure
 
 from secretjax import admission, proposals
 from secretjax.files import replacing
-from secretjax.study.params import Arm, plain_name
+from secretjax.study.params import Arm, plain_name, unlike_default
 
 # By the slot of a proposal.
 COLOURS = (
@@ -88,12 +88,18 @@ def dot(look: dict[str, Any]) -> dict[str, Any]:
 
 
 def label(arm: Arm) -> str:
-    """An arm in words; one with a name of its own keeps it."""
-    if arm.name != plain_name(arm.proposal, arm.admission, arm.rules):
-        return arm.name
+    """An arm in words; one with a name of its own keeps it. Says where no capture covers it."""
+    kernel = unlike_default(arm)
+    doubt = " (unvalidated)" if kernel.keys() - {"rules"} else ""
+    if arm.name != plain_name(arm.proposal, arm.admission, kernel):
+        return arm.name + doubt
     words = proposals.table()[arm.proposal].label
     words += "" if arm.admission == "none" else f" + {arm.admission}"
-    return words + (f", {arm.rules}" if arm.rules else "")
+    return (
+        words
+        + "".join(f", {v}" if k == "rules" else f", {k} {v}" for k, v in kernel.items())
+        + doubt
+    )
 
 
 def caption(figure: Figure, text: str) -> None:

@@ -3,14 +3,26 @@
 Total in ns, of the CPUs that ask for the work (for `low`, `best` and `high` of every entry):
 
     GRANTED x fault + ZEROED x zero_page                         mm/secretmem.c: secretmem_fault
-  + (UNMAP_CALL + MAP_CALL) x set_direct_map + (SPLIT_1G + SPLIT_2M) x split
+  + (UNMAP_CALL + MAP_CALL) x set_direct_map + (SPLIT_1G + SPLIT_2M + COLLAPSED_2M) x split
                                      arch/x86/mm/pat/set_memory.c: __change_page_attr,
-                                     __split_large_page
+                                     __split_large_page; a collapse reads what a split writes
   + FLUSH x (flush + flush_receiver x (cpus - 1))                arch/x86/mm/tlb.c: flush_tlb_func
   + MIGRATED x migrate_page + MIGRATE_FAILED x migrate_failure   mm/migrate.c: migrate_pages_batch
   + WINDOW x window                            as arch/x86/kernel/alternative.c: __text_poke
   + (TAKEN + TAKE_FAILED) x take_range         mm/page_alloc.c: alloc_contig_range
   + (ALLOCATED + FREED) x buddy + CLAIMED x claim     mm/page_alloc.c: __rmqueue, __free_one_page
+
+How an arm's kernel flushes and zeroes (`params.Kernel`) changes the counts before that:
+
+flush    range: as above, the pages that were removed (mm/secretmem.c: flush_tlb_kernel_range()).
+         full: each CPU loses its whole TLB and fills it again, + removals x tlb_refill x cpus; the
+         removal of a whole pageblock does that anyway, and costs what it did under `range` (more
+         pages than arch/x86/mm/tlb.c: tlb_single_page_flush_ceiling). lazy: a removal is not
+         flushed, only splits and collapses are; stale entries live on, and what they show is not
+         in the exposure (Will Deacon, on guest_memfd, 2025: then do not unmap at all)
+zeroing  ZEROED counts pages handed out, and sources of moves. fault: no more. free: and each page
+         given back (mm/secretmem.c: secretmem_free_folio()). destruction: instead whole pageblocks
+         as a pool gives them back, in use or not (v16), and single pages as under `free`
 
 IPIs: each flush of kernel mappings interrupts every other CPU (arch/x86/mm/tlb.c:
 flush_tlb_kernel_range() and flush_tlb_all() use on_each_cpu()), so FLUSH x (cpus - 1).
@@ -22,9 +34,11 @@ them all (arch/x86/mm/pat/set_memory.c: set_direct_map_invalid_noflush; mm/migra
 migrate_folio_move). A page counts once, though both its old and its new frame are readable.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Literal, get_args
+from types import MappingProxyType
+from typing import Annotated, Literal, NamedTuple, get_args
 
 import numpy as np
 import pandas as pd
@@ -32,11 +46,13 @@ from jaxtyping import Float64
 from pydantic import Field, model_validator
 
 from secretjax.errors import UserError
-from secretjax.mm.words import Event
+from secretjax.mm.words import PAGEBLOCK_PAGES, Event
 from secretjax.study.strict import Strict, checked, read
 
 Bound = Literal["low", "best", "high"]
 BOUNDS: tuple[Bound, ...] = get_args(Bound)
+FLUSHES = ("range", "full", "lazy")
+ZEROINGS = ("fault", "free", "destruction")
 Ns = Annotated[float, Field(ge=0, le=1e9)]
 Text = Annotated[str, Field(min_length=1, max_length=1000)]
 # {metric: (label, unit)}
@@ -74,6 +90,7 @@ class Entries(Strict):
     window: Cost
     flush: Cost
     flush_receiver: Cost
+    tlb_refill: Cost
     split: Cost
     set_direct_map: Cost
     buddy: Cost
@@ -127,6 +144,7 @@ def weights(table: Costs, cpus: int, bound: Bound) -> Float64[np.ndarray, " even
         Event.MAP_CALL: table.ns("set_direct_map", bound),
         Event.SPLIT_1G: table.ns("split", bound),
         Event.SPLIT_2M: table.ns("split", bound),
+        Event.COLLAPSED_2M: table.ns("split", bound),
         Event.FLUSH: table.flush(cpus, bound),
         Event.MIGRATED: table.ns("migrate_page", bound),
         Event.MIGRATE_FAILED: table.ns("migrate_failure", bound),
@@ -170,10 +188,46 @@ def exposed(
     return exposure(copied - mapped, table, cpus, bound) + through_map
 
 
-def apply(samples: pd.DataFrame, table: Costs, cpus: int) -> pd.DataFrame:
+class Ways(NamedTuple):
+    """How the TLB is flushed, of `FLUSHES`, and pages are cleared, of `ZEROINGS`."""
+
+    flush: str = "range"
+    zeroing: str = "fault"
+
+
+def cleared_again(counts: np.ndarray, held: np.ndarray, zeroing: str) -> np.ndarray:
+    """Pages zeroed beyond ZEROED, for counters [..., events]; held: pages in users' hands."""
+    if zeroing == "free":
+        return counts[..., Event.GRANTED] - held
+    if zeroing == "destruction":
+        blocks = counts[..., Event.BLOCK_MAPPED]
+        singles = counts[..., Event.MAP_CALL] - blocks - counts[..., Event.SECRET_COPIED]
+        return blocks * PAGEBLOCK_PAGES + singles
+    return np.zeros_like(held)
+
+
+def refills(counts: np.ndarray, flush: str) -> np.ndarray:
+    """Flushes that cost every CPU its TLB where `range` would have spared it."""
+    ranges = counts[..., Event.UNMAP_CALL] - counts[..., Event.BLOCK_UNMAPPED]
+    return ranges if flush == "full" else np.zeros_like(ranges)
+
+
+def _in_ways(counts: np.ndarray, held: np.ndarray, ways: Ways) -> np.ndarray:
+    """The counters as these ways of flushing and zeroing leave them."""
+    counts = counts.copy()
+    counts[..., Event.ZEROED] += cleared_again(counts, held, ways.zeroing)
+    if ways.flush == "lazy":
+        counts[..., Event.FLUSH] -= counts[..., Event.UNMAP_CALL]
+    return counts
+
+
+def apply(
+    samples: pd.DataFrame, table: Costs, cpus: int, ways: Mapping[str, Ways] = MappingProxyType({})
+) -> pd.DataFrame:
     """The costs of tidy samples, one row per state and step for each of `METRICS`.
 
     samples  columns as in samples.parquet, with a metric per event, in lower case
+    ways     {arm: how its kernel flushes and zeroes}; `Ways()` of any other
     Returns the same columns without `value`, with low, best and high in float64.
     Raises `UserError` if an event that costs something is not among the metrics.
     """
@@ -186,10 +240,20 @@ def apply(samples: pd.DataFrame, table: Costs, cpus: int) -> pd.DataFrame:
     if missing:
         raise UserError(f"samples: no metric {', '.join(missing)}, so costs cannot be computed")
     wide = wide.reindex(columns=names, fill_value=0)
-    counts = wide.to_numpy(np.int64)
+    counts = wide.to_numpy(np.int64, copy=True)
+    arms = wide.index.to_frame(index=False)["arm"].to_numpy()
+    asked = any(way.zeroing == "free" for way in ways.values())
+    held = _held(samples, wide.index) if asked else np.zeros(len(counts), np.int64)
+    refilled = np.zeros(len(counts))
+    for arm, way in ways.items():
+        at = arms == arm
+        refilled[at] = refills(counts[at], way.flush) * float(cpus)
+        counts[at] = _in_ways(counts[at], held[at], way)
     copied, mapped = counts[:, Event.SECRET_COPIED], counts[:, Event.COPIED_MAPPED]
     columns = {
-        "cost_ns": [total(counts, table, cpus, b) for b in BOUNDS],
+        "cost_ns": [
+            total(counts, table, cpus, b) + refilled * table.ns("tlb_refill", b) for b in BOUNDS
+        ],
         "ipis": [counts[:, Event.FLUSH] * (cpus - 1.0)] * len(BOUNDS),
         "exposure_page_ns": [exposed(copied, mapped, table, cpus, b) for b in BOUNDS],
         "exposure_direct_map_page_ns": [
@@ -202,3 +266,11 @@ def apply(samples: pd.DataFrame, table: Costs, cpus: int) -> pd.DataFrame:
         for metric, values in columns.items()
     ]
     return pd.concat(parts, ignore_index=True)
+
+
+def _held(samples: pd.DataFrame, index: pd.MultiIndex) -> np.ndarray:
+    """Int64: secret pages in users' hands, in the order of `index`."""
+    found = samples[samples["metric"] == "secret_pages"].set_index(list(index.names))["value"]
+    if len(found) < len(index):
+        raise UserError("samples: no metric secret_pages, so zeroing cannot be computed")
+    return found.reindex(index).to_numpy(np.int64)

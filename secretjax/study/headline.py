@@ -28,7 +28,7 @@ def numbers(study: Params, samples: pd.DataFrame, table: Costs) -> dict[str, dic
     difference         the same of the paired differences to the baseline, state by state
     The peak is the last measuring point before everything is given back.
     """
-    costed = costs.apply(samples, table, study.cpus)
+    costed = costs.apply(samples, table, study.cpus, study.ways())
     costed = costed.assign(value=costed["best"]).drop(columns=list(costs.BOUNDS))
     words = described()
     found: dict[str, dict[str, Any]] = {}

@@ -11,9 +11,11 @@ from pydantic import Field, PrivateAttr
 import secretjax
 from secretjax import ageing
 from secretjax.ageing import boot
-from secretjax.cases.start import FALLBACKS
+from secretjax.cases.start import COLLAPSES, ENTRIES, FALLBACKS, MAPPINGS
 from secretjax.errors import UserError, suggestion
+from secretjax.mm.words import Secret
 from secretjax.study import plugins
+from secretjax.study.costs import FLUSHES, ZEROINGS, Ways
 from secretjax.study.strict import Strict, checked, override, read
 
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9_][A-Za-z0-9_.+@-]{0,63}$")]
@@ -23,16 +25,39 @@ MAX_STATES = 1 << 16
 START_SUFFIX = ".predict.npz"
 
 
-class Arm(Strict):
-    """One way to back secret memory: a proposal behind an admission, each with its options.
+class Kernel(Strict):
+    """What the kernel is like that an arm runs on. Only `rules` is validated by captures.
 
-    rules   of the kernel that it runs on (cases.start.FALLBACKS); null: of the start state's own
+    rules     fallback of the allocator (cases.start.FALLBACKS); null: of the start state's own
+    mapping   of secret files. unevictable: AS_UNEVICTABLE, their pages are on the unevictable LRU
+              list, from where compaction isolates them in vain (mm/secretmem.c); inaccessible: it
+              does not even do that, AS_INACCESSIBLE, as guest_memfd (mm/compaction.c:
+              isolate_migratepages_block)
+    collapse  of 2 MiB entries that the run split: never, free, scan (mm/collapse.py)
+    entries   of the direct map at the start, all of one size, 4K, 2M or 1G; null: as the case has
+              them. 4K: arm64 with rodata=full, where nothing is ever split; its broadcast flushes
+              need no IPIs, which costs do not know
+    flush     how the TLB is flushed, see study/costs.py: range, full, lazy
+    zeroing   when a page that held a secret is cleared, see there: fault, free, destruction
     """
+
+    rules: Literal[FALLBACKS] | None = None
+    mapping: Literal[MAPPINGS] = "unevictable"
+    collapse: Literal[COLLAPSES] = "never"
+    entries: Literal[tuple(ENTRIES)] | None = None
+    flush: Literal[FLUSHES] = "range"
+    zeroing: Literal[ZEROINGS] = "fault"
+
+
+KERNEL = Kernel()
+
+
+class Arm(Kernel):
+    """One way to back secret memory: a proposal behind an admission, each with its options."""
 
     name: Name
     proposal: str
     admission: str = "none"
-    rules: Literal[FALLBACKS] | None = None
     options: Options
     admission_options: Options
 
@@ -96,6 +121,11 @@ class Params(Strict):
         """The arm called `name`."""
         return next(arm for arm in self.arms if arm.name == name)
 
+    def ways(self) -> dict[str, Ways]:
+        """{arm: how its kernel flushes and zeroes} of the arms where costs have to know it."""
+        found = {arm.name: Ways(arm.flush, arm.zeroing) for arm in self.arms}
+        return {name: ways for name, ways in found.items() if ways != Ways()}
+
     def start_files(self) -> dict[str, Path]:
         """{name of a start state: its file}."""
         return {name: self._find(f"kernel/{name}{START_SUFFIX}") for name in self.starts}
@@ -134,8 +164,8 @@ def load(path: Path, overrides: list[str] | tuple[str, ...] = ()) -> Params:
     """The study in the YAML file `path`, with `--set` assignments on top.
 
     `arms: all` stands for every proposal, and for every pool behind a reservation too; an arm may
-    be written as `proposal` or `proposal+admission`, either with `@rules` behind it; `notebooks:
-    all` stands for every notebook.
+    be written as `proposal` or `proposal+admission`, either with `@rules` and `@key-value` for the
+    other keys of `Kernel` behind it; `notebooks: all` stands for every notebook.
     Raises `UserError` on anything unknown, missing, of another type or out of range.
     """
     tree = read(path)
@@ -225,7 +255,7 @@ def _find(shelves: tuple[Path, ...], relative: str) -> Path:
 
 
 def _spelled_out(given: Any) -> Any:
-    """`all` and `proposal+admission@rules` as mappings; anything else as it is."""
+    """`all` and `proposal+admission@rules@key-value` as mappings; anything else as it is."""
     if given == "all":
         proposals = plugins.table("proposal")
         reserve = "reservation" in plugins.table("admission")
@@ -240,16 +270,26 @@ def _spelled_out(given: Any) -> Any:
 
 
 def _spelled_out_arm(text: str) -> dict[str, str]:
-    whole, _, rules = text.partition("@")
+    whole, *kernel = text.split("@")
     proposal, _, admission = whole.partition("+")
     arm = {"proposal": proposal, "admission": admission or "none"}
-    return arm | ({"rules": rules} if rules else {})
+    for word in kernel:
+        key, _, value = word.partition("-")
+        arm |= {key: value} if key in Kernel.model_fields else {"rules": word}
+    return arm
 
 
-def plain_name(proposal: str, admission: str, rules: str | None) -> str:
-    """What an arm is called that has no name of its own."""
+def unlike_default(arm: Kernel | dict[str, Any]) -> dict[str, str]:
+    """{key of `Kernel`: value} of what an arm says of its kernel, as far as it is no default."""
+    given = arm if isinstance(arm, dict) else arm.model_dump()
+    default = KERNEL.model_dump()
+    return {k: given[k] for k in default if given.get(k, default[k]) != default[k]}
+
+
+def plain_name(proposal: str, admission: str, kernel: dict[str, str]) -> str:
+    """What an arm is called that has no name of its own; kernel: see `unlike_default`."""
     whole = proposal + ("" if admission == "none" else f"+{admission}")
-    return whole + (f"@{rules}" if rules else "")
+    return whole + "".join(f"@{v}" if k == "rules" else f"@{k}-{v}" for k, v in kernel.items())
 
 
 def _arms(given: Any, where: str) -> Any:
@@ -269,7 +309,7 @@ def _arm(item: Any, where: str, prefix: str) -> Any:
             "{proposal: pmd_pool, admission: reservation}"
         )
     arm = {"admission": "none", "options": {}, "admission_options": {}} | item
-    arm.setdefault("name", plain_name(arm["proposal"], arm["admission"], arm.get("rules")))
+    arm.setdefault("name", plain_name(arm["proposal"], arm["admission"], unlike_default(arm)))
     checked(Arm, arm, where, prefix)
     for kind, key in (("proposal", "options"), ("admission", "admission_options")):
         _known(kind, arm[kind], f"{where}: {prefix}.{kind}")
@@ -281,7 +321,22 @@ def _arm(item: Any, where: str, prefix: str) -> Any:
             f"{where}: {prefix}: {arm['proposal']} has no pool to reserve from; "
             "a reservation goes with a pool, or leave the admission out"
         )
+    _check_moves(arm, getattr(made, "secret", 0), f"{where}: {prefix}")
     return arm
+
+
+def _check_moves(arm: dict[str, Any], secret: int, where: str) -> None:
+    """Pages that move cannot be inaccessible, and need flushes if the direct map shows them."""
+    if secret & Secret.MOVES and arm.get("mapping") == "inaccessible":
+        raise UserError(
+            f"{where}.mapping: found inaccessible, but {arm['proposal']} moves its pages; leave "
+            "it out, or say options: {mode: never_map}"
+        )
+    if secret & Secret.DIRECT_MAP and arm.get("flush") == "lazy":
+        raise UserError(
+            f"{where}.flush: found lazy, but {arm['proposal']} copies through the direct map, "
+            "which shows a page until a flush; leave it out, or say options: {window: temporary}"
+        )
 
 
 def _demands(given: Any, where: str) -> Any:

@@ -17,7 +17,7 @@ from pathlib import Path
 from secretjax import proposals
 from secretjax.errors import UserError
 from secretjax.study import identity, plugins, runs, tables
-from secretjax.study.params import Ageing, Arm, Demand, Params
+from secretjax.study.params import Ageing, Arm, Demand, Params, unlike_default
 
 
 @dataclass(frozen=True)
@@ -113,7 +113,7 @@ def _point(study: Params, arm: Arm, demand: Demand, file: Path) -> None:
     read = [cases.read(path) for path in study.start_files().values()]
     starts = [getattr(case, "start", case) for case in read]
     outcome = engine.simulate(
-        [start.under(arm.rules) for start in starts] if arm.rules else starts,
+        [start.on(arm) for start in starts] if unlike_default(arm) else starts,
         plugins.make("workload", demand.kind, demand.options),
         plugins.make("proposal", arm.proposal, arm.options),
         plugins.make("admission", arm.admission, arm.admission_options),

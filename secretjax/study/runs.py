@@ -76,7 +76,8 @@ class Run:
 
         Metrics: see `secretjax.study.costs.METRICS`. Units: ns, and page-ns x CPUs.
         """
-        return cost_table.apply(self._samples, self.costs(), self.params.cpus)
+        study = self.params
+        return cost_table.apply(self._samples, self.costs(), study.cpus, study.ways())
 
     def costs(self) -> Costs:
         """The cost table of the study; `.frame()` shows it."""

@@ -4,8 +4,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from secretjax.mm.background import FAULT
+from secretjax.mm.state import Op
 from secretjax.workloads.base import Churn, Do, Script, Workload
 
+MOST_REST = 1_000_000
 BATCH = 64  # pages touched between two rounds of background work
 
 
@@ -15,7 +18,8 @@ class Growth(Workload):
 
     After each 64 pages others do `churn_per_64_pages` background events; after each step they ask
     for `huge_pages` huge pages, one after the other, and give them back. At the end all files go
-    in the order of their creation. Steps: start, grow_<percent>..., released.
+    in the order of their creation, and for the time of `rest` page faults nobody does anything.
+    Steps: start, grow_<percent>..., released.
     """
 
     name = "growth"
@@ -25,6 +29,11 @@ class Growth(Workload):
     percents: tuple[int, ...] = (5, 10, 20, 30)
     churn_per_64_pages: int = 16
     huge_pages: int = 8
+    rest: int = 0
+
+    def __post_init__(self):
+        if not 0 <= self.rest <= MOST_REST:
+            raise ValueError(f"rest: found {self.rest}, allowed are 0 to {MOST_REST} page faults")
 
     def sizes(self, total: int) -> list[int]:
         """Pages of each file."""
@@ -49,6 +58,8 @@ class Growth(Workload):
             script.measure(f"grow_{percent}")
         for pages in self.sizes(total):
             script.do(Do.CLOSE, pages)
+        if self.rest:
+            script.add(np.array([[int(Op.WAIT), FAULT * self.rest]]))
         script.measure("released")
 
 

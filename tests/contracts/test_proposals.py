@@ -59,23 +59,28 @@ def run(proposal, rule, demand, **options):
     """Outcome, and what `validate` says at each measuring point."""
     key = (proposal, rule, demand, *sorted(options.items()))
     if key not in _ran:
-        wrong, check = [], engine.check_faults
-
-        def look(zones, *rest):
-            pages = engine.pages_of(zones)
-            for lane in range(zones.block.shape[0]):
-                wrong.extend(validate(jax.tree.map(lambda x, k=lane: x[k], zones), pages))
-            check(zones, *rest)
-
-        engine.check_faults = look
-        try:
-            made = workloads.make(demand, **DEMANDS[demand])
-            arms = proposals.make(proposal), admission.make(rule)
-            more = {"states": STATES, "seed": 5, "ageing_events": 300} | options
-            _ran[key] = engine.simulate(machines(), made, *arms, **more), wrong
-        finally:
-            engine.check_faults = check
+        made = workloads.make(demand, **DEMANDS[demand])
+        arms = proposals.make(proposal), admission.make(rule)
+        more = {"states": STATES, "seed": 5, "ageing_events": 300} | options
+        _ran[key] = looked_at(lambda: engine.simulate(machines(), made, *arms, **more))
     return _ran[key]
+
+
+def looked_at(simulate):
+    """What it returns, and what `validate` says of every zone at each measuring point."""
+    wrong, check = [], engine.check_faults
+
+    def look(zones, *rest):
+        pages = engine.pages_of(zones)
+        for lane in range(zones.block.shape[0]):
+            wrong.extend(validate(jax.tree.map(lambda x, k=lane: x[k], zones), pages))
+        check(zones, *rest)
+
+    engine.check_faults = look
+    try:
+        return simulate(), wrong
+    finally:
+        engine.check_faults = check
 
 
 @pytest.mark.parametrize("proposal, rule, demand", ARMS)

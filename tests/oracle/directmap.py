@@ -1,8 +1,8 @@
 """A plain-Python direct map of x86-64, to judge the JAX one by.
 
 Written from arch/x86/mm/pat/set_memory.c: __change_page_attr_set_clr(), __change_page_attr(),
-__should_split_large_page() and __split_large_page(). One dict entry for each leaf of the page
-tables.
+__should_split_large_page() and __split_large_page(); with `collapse` cpa_collapse_large_pages() of
+Linux 6.15 too, of tables that a split made. One dict entry for each leaf of the page tables.
 """
 
 from collections import Counter
@@ -25,6 +25,8 @@ class DirectMap:
         for pfn, size in entries:
             self.present[size][pfn] = True
         self.table_page = table_page or (lambda: True)
+        self.collapse = False
+        self.split_here: set[int] = set()
         self.counts = Counter()
 
     @classmethod
@@ -66,9 +68,26 @@ class DirectMap:
         self._change(pfn, pages, False)
 
     def put_back(self, pfn: int, pages: int = 1) -> None:
-        """set_direct_map_default_noflush(); entries keep their size."""
+        """set_direct_map_default_noflush(); entries keep their size, or collapse."""
         self.counts["put_back_calls"] += 1
         self._change(pfn, pages, True)
+        if self.collapse:
+            for first in range(pfn - pfn % 512, pfn + pages, 512):
+                self._collapse(first)
+
+    def _collapse(self, first: int) -> None:
+        """collapse_pmd_page(): all 512 entries of the table are present."""
+        small = self.present[LEVELS["4K"]]
+        span = range(first, first + 512)
+        if first not in self.split_here or not all(small.get(pfn) for pfn in span):
+            return
+        for pfn in span:
+            del small[pfn]
+        self.present[LEVELS["2M"]][first] = True
+        self.split_here.remove(first)
+        self.counts["collapse_2M"] += 1
+        self.counts["tables"] -= 1
+        self.counts["flush_tlb_all"] += 1
 
     def _lookup(self, pfn: int) -> tuple[int, int]:
         """lookup_address(): (pages, first pfn) of the entry."""
@@ -96,6 +115,8 @@ class DirectMap:
         there = self.present[size].pop(first)
         for pfn in range(first, first + size, SMALLER[size]):
             self.present[SMALLER[size]][pfn] = there
+        if size == LEVELS["2M"]:
+            self.split_here.add(first)
         self.counts["split_2M" if size == LEVELS["2M"] else "split_1G"] += 1
         self.counts["tables"] += 1
         self.counts["flush_tlb_all"] += 1

@@ -47,7 +47,7 @@ def test_what_only_tells_an_outcome_costs_nothing_and_all_else_something():
     free = {
         "STOLEN", "FALLBACK", "REFUSED_MMAP", "REFUSED_FAULT", "HUGE_TRIED", "HUGE_OK",
         "COMPACT_STALL", "KSWAPD_RUN", "KCOMPACTD_RUN", "SECRET_COPIED", "OOM_FAULT",
-        "SIGBUS_FAULT", "COPIED_MAPPED",
+        "SIGBUS_FAULT", "COPIED_MAPPED", "BLOCK_UNMAPPED", "BLOCK_MAPPED",
     }  # fmt: skip
     ns = costs.weights(TABLE, 4, "low")
     assert {event.name for event in Event if ns[event] == 0} == free
@@ -99,6 +99,57 @@ def test_tidy_samples_get_costs_per_state_and_step():
 def test_one_cpu_interrupts_nobody():
     found = costs.apply(samples(), TABLE, 1)
     assert (found[found["metric"] == "ipis"]["high"] == 0).all()
+
+
+def told(held: int, **events: int) -> pd.DataFrame:
+    """Samples of one state of the arm `a` with these counters."""
+    row = {"arm": "a", "start": "s", "state": 0, "step": "end"}
+    found = counts(**events)
+    rows = [row | {"metric": e.name.lower(), "value": int(found[e])} for e in Event]
+    return pd.DataFrame([*rows, row | {"metric": "secret_pages", "value": held}])
+
+
+def in_way(frame: pd.DataFrame, cpus: int, *way: str) -> pd.Series:
+    found = costs.apply(frame, TABLE, cpus, {"a": costs.Ways(*way)})
+    return found.set_index("metric")["best"]
+
+
+def test_a_full_flush_costs_every_cpu_its_tlb_where_a_range_would_not():
+    frame = told(0, UNMAP_CALL=10, BLOCK_UNMAPPED=4, SPLIT_2M=3, FLUSH=13)
+    spared, lost = (in_way(frame, 8, flush) for flush in ("range", "full"))
+    assert lost["cost_ns"] - spared["cost_ns"] == (10 - 4) * 8 * 4000
+    assert lost["ipis"] == spared["ipis"] == 13 * 7
+
+
+def test_a_lazy_kernel_flushes_for_splits_and_collapses_only():
+    frame = told(0, UNMAP_CALL=10, SPLIT_2M=3, COLLAPSED_2M=2, FLUSH=15)
+    flushed, lazy = (in_way(frame, 8, flush) for flush in ("range", "lazy"))
+    assert flushed["cost_ns"] - lazy["cost_ns"] == 10 * (1000 + 7 * 200)
+    assert lazy["ipis"] == (3 + 2) * 7
+
+
+@pytest.mark.parametrize(
+    ("zeroing", "pages"), [("fault", 0), ("free", 600 - 50), ("destruction", 512 + 30)]
+)
+def test_pages_are_cleared_again_when_they_are_given_back(zeroing, pages):
+    """600 pages handed out and 50 still held; 1 pageblock of a pool and 30 single pages came back,
+    and 8 sources of moves, which ZEROED has already."""
+    frame = told(50, GRANTED=600, ZEROED=608, SECRET_COPIED=8, MAP_CALL=39, BLOCK_MAPPED=1)
+    base, other = (in_way(frame, 8, "range", z)["cost_ns"] for z in ("fault", zeroing))
+    assert other - base == pages * 200
+
+
+def test_an_arm_without_ways_costs_what_it_did():
+    plain = costs.apply(samples(), TABLE, 8)
+    pd.testing.assert_frame_equal(
+        plain, costs.apply(samples(), TABLE, 8, {"b": costs.Ways("full")})
+    )
+    pd.testing.assert_frame_equal(plain, costs.apply(samples(), TABLE, 8, {"a": costs.Ways()}))
+
+
+def test_zeroing_at_free_needs_the_pages_that_are_held():
+    with pytest.raises(UserError, match="no metric secret_pages, so zeroing cannot"):
+        costs.apply(samples(), TABLE, 8, {"a": costs.Ways(zeroing="free")})
 
 
 def test_a_missing_counter_is_told():

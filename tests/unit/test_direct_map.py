@@ -1,11 +1,13 @@
 """Splits, tables and levels of the direct map: the model against a plain-Python one."""
 
+from dataclasses import replace
+
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
 from secretjax import engine
-from secretjax.mm.layout import SPLIT
+from secretjax.mm.layout import SPLIT, WHERE_SHIFT, Use, Where
 from secretjax.mm.load import load
 from secretjax.mm.state import Op, Tick
 from secretjax.mm.validate import validate
@@ -46,7 +48,7 @@ def levels(zone, pages):
     words = np.asarray(zone.block)
     blocks = pages // 512
     split = int(((words[:blocks] & SPLIT) != 0).sum())
-    giants = int(words[blocks:].sum())
+    giants = int(words[blocks : blocks + -(-blocks // 512)].sum())
     return giants, blocks - split - 512 * giants, 512 * split
 
 
@@ -86,8 +88,9 @@ def test_all_pages_of_a_gib_one_at_a_time_need_513_tables():
     assert counted[Tick.UNMAPPED] + counted[Tick.UNMAPPED_SPLIT] == count
 
 
+@pytest.mark.parametrize("collapse", ["never", "free"])
 @pytest.mark.parametrize("seed", range(4))
-def test_random_removals_and_returns_agree_with_the_oracle(seed):
+def test_random_removals_and_returns_agree_with_the_oracle(seed, collapse):
     rng = np.random.default_rng(seed)
     pages, level = 1 << 15, int(rng.integers(2, 4))
     handles, rows, live, hidden = 0, [], [], set()
@@ -109,10 +112,12 @@ def test_random_removals_and_returns_agree_with_the_oracle(seed):
             k = int(rng.choice(sorted(hidden)))
             rows.append(act(Op.MAP, k))
             hidden.remove(k)
-    zone = run(fresh(pages, level), rows, handles)
+    start = fresh(pages, level)
+    zone = run(replace(start, settings=start.settings | {"collapse": collapse}), rows, handles)
     place = np.asarray(zone.handle)
     assert (place >= 0).all(), "memory was to suffice"
     oracle = DirectMap.of_size(GIB if level == 3 else pages, {2: "2M", 3: "1G"}[level])
+    oracle.collapse = collapse == "free"
     for word, k in rows:
         op, count = word & 15, 1 << sizes[k]
         if op == Op.UNMAP:
@@ -127,6 +132,12 @@ def test_random_removals_and_returns_agree_with_the_oracle(seed):
     if not giants:
         assert (twos + beyond, fours) == (entries["2M"], entries["4K"])
     assert sum(1 << sizes[k] for k in hidden) == oracle.absent_pages()
+    assert counted[Tick.UNMAPPED_SPLIT] == oracle.counts["split_2M"]
+    assert counted[Tick.COLLAPSED] == oracle.counts["collapse_2M"]
+    assert (counted[Tick.COLLAPSED] > 0) == oracle.collapse
+    row = np.asarray(zone.link[: 2 * pages : 2])
+    table = ((row >> WHERE_SHIFT) == Where.NONE) & ((row & Use.TABLE) != 0)
+    assert table.sum() == oracle.counts["tables"]
 
 
 def test_a_page_freed_while_it_is_absent_is_a_fault():

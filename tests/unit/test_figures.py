@@ -183,6 +183,17 @@ def test_arms_that_differ_in_options_only_are_told_apart(study):
     )
 
 
+def test_an_arm_says_what_its_kernel_has_of_its_own_and_that_no_capture_covers_it(study):
+    arm = study.params.arm("per_page")
+    words = proposals.table()["per_page"].label
+    for kernel, named, said in (
+        ({"rules": "K511"}, "per_page@K511", f"{words}, K511"),
+        ({"collapse": "free"}, "per_page@collapse-free", f"{words}, collapse free (unvalidated)"),
+        ({"entries": "1G"}, "mine", "mine (unvalidated)"),
+    ):
+        assert style.label(arm.model_copy(update=kernel | {"name": named})) == said
+
+
 def test_a_figure_of_what_the_study_has_not_is_none(tmp_path):
     file, run = fake_run.make(tmp_path, ("keep_mapped", "per_page"), states=3, with_kernel=False)
     small = notebook.open(file, run)

@@ -8,10 +8,18 @@ import pytest
 import yaml
 
 from secretjax.errors import UserError
-from secretjax.study import params
+from secretjax.study import costs, params
 from tests import study_fakes
 
 ROOT = Path(__file__).parents[2]
+DEFAULT_KERNEL = {
+    "rules": None,
+    "mapping": "unevictable",
+    "collapse": "never",
+    "entries": None,
+    "flush": "range",
+    "zeroing": "fault",
+}
 
 
 @pytest.fixture
@@ -37,7 +45,7 @@ def test_defaults_are_resolved(file):
             "name": "per_page",
             "proposal": "per_page",
             "admission": "none",
-            "rules": None,
+            **DEFAULT_KERNEL,
             "options": {},
             "admission_options": {},
         },
@@ -45,7 +53,7 @@ def test_defaults_are_resolved(file):
             "name": "pmd_pool+reservation",
             "proposal": "pmd_pool",
             "admission": "reservation",
-            "rules": None,
+            **DEFAULT_KERNEL,
             "options": {"blocks": 3, "shared": False},
             "admission_options": {},
         },
@@ -74,6 +82,7 @@ def test_all_arms_put_reservations_over_pools_only(file):
         (["starts.1=one", "starts.0=two"], ("starts",), ["two", "one"]),
         (["states=1", "states=2"], ("states",), 2),
         (["arms.0=per_page@K511", "baseline=per_page@K511"], ("arms", 0, "rules"), "K511"),
+        (["arms.0.collapse=scan", "arms.0.name=per_page"], ("arms", 0, "collapse"), "scan"),
     ],
 )
 def test_overrides(file, overrides, where, value):
@@ -106,6 +115,13 @@ def test_overrides(file, overrides, where, value):
         ("arms=[pmd_pool+reserve]", ["no admission named 'reserve'"]),
         ("arms=[per_page+reservation]", ["arms.0: per_page has no pool to reserve from"]),
         ("arms=[per_page@K512]", ['arms.0.rules: found "K512"', "'K511', 'K610' or 'K612y'"]),
+        ("arms=[per_page@flush-late]", ['arms.0.flush: found "late"', "'range', 'full' or 'lazy'"]),
+        (
+            "arms.0.collapse=always",
+            ['arms.0.collapse: found "always"', "'never', 'free' or 'scan'"],
+        ),
+        ("arms.0.entries=2G", ['arms.0.entries: found "2G"']),
+        ("arms.0.maping=x", ["arms.0.maping: unknown key; did you mean 'mapping'?"]),
         ("arms=[per_page, per_page]", ["arms: 'per_page' is there twice"]),
         ("arms=7", ["arms: found 7, but `all` or a list is expected"]),
         ("arms=[[per_page]]", ["arms.0: a proposal is expected"]),
@@ -175,7 +191,37 @@ def test_an_unknown_key_is_told_before_the_missing_one(file):
     assert "FILE: state: unknown key; did you mean 'states'?" in sentence(file)
 
 
-@pytest.mark.parametrize("name", ["ageing", "default", "fallback", "kernel", "smoke"])
+def test_an_arm_is_named_by_what_its_kernel_has_of_its_own(file):
+    own = "pmd_pool+reservation@K511@collapse-free@entries-1G"
+    arms = f"[per_page, {own}, {{proposal: per_page, zeroing: free}}]"
+    study = params.load(file, [f"arms={arms}"])
+    _, pool, third = study.arms
+    assert pool.name == own
+    assert (pool.rules, pool.collapse, pool.entries) == ("K511", "free", "1G")
+    assert third.name == "per_page@zeroing-free"
+    assert study.ways() == {third.name: costs.Ways("range", "free")}
+
+
+@pytest.mark.parametrize(
+    ("arm", "parts"),
+    [
+        ("migratable@mapping-inaccessible", ["arms.0.mapping: found inaccessible", "never_map"]),
+        (
+            "{proposal: migratable, flush: lazy, options: {window: direct_map}}",
+            ["arms.0.flush: found lazy", "window: temporary"],
+        ),
+    ],
+)
+def test_pages_that_move_refuse_a_kernel_that_contradicts_it(arm, parts):
+    with pytest.raises(UserError) as caught:
+        params.load(ROOT / "params" / "default.yaml", [f"arms=[{arm}]"])
+    for part in parts:
+        assert part in str(caught.value)
+    other = "{proposal: migratable, mapping: inaccessible, options: {mode: never_map}, name: x}"
+    assert params.load(ROOT / "params" / "default.yaml", [f"arms=[{other}]", "baseline=x"])
+
+
+@pytest.mark.parametrize("name", ["ageing", "axes", "default", "fallback", "kernel", "smoke"])
 def test_own_files_have_the_schema(name):
     """One schema: every key is written out, and options and files are those that there are."""
     file = ROOT / "params" / f"{name}.yaml"
