@@ -34,12 +34,16 @@ PAIRS = [
     for a in admission.names()
     if admission.make(a).fits(proposals.make(p))
 ]
-# every pair with the demands that it is about, the others without a rule
+# An adversary comes to all; time allows the rest of the demands to some
 ARMS = [
     (p, a, d)
     for p, a in PAIRS
     for d in DEMANDS
-    if d in ("growth", "adversary") or a in ("none", "reservation")
+    if d == "adversary"
+    or (
+        a in ("none", "reservation")
+        and (d in ("growth", "small_files") or p in ("per_page", "pmd_pool"))
+    )
 ]
 _ran: dict = {}
 
