@@ -293,7 +293,9 @@ def _entries(kind: Kind) -> list[tuple[str, str]]:
         return [(file.stem, site.notebook_title(file)) for file in files]
     from secretjax.show import catalogue
 
-    return [(entry.name, entry.line) for entry in catalogue.entries(kind.value)]
+    return [
+        (entry.name, f"{entry.line} {entry.standing}") for entry in catalogue.entries(kind.value)
+    ]
 
 
 def _sentence(error: Exception) -> str:

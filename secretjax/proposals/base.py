@@ -99,6 +99,8 @@ class Proposal:
     moves     its secret pages can be migrated
     apart     it zeroes pages through a temporary mapping of one CPU, not in the direct map
     yields    its idle pool blocks go back when a request of others is refused (a shrinker)
+    captures  patterns of the names of the captured cases that cover it, none: it is unvalidated
+    captured  and the options that those kernels ran: with others it is unvalidated
     """
 
     name: ClassVar[str]
@@ -109,6 +111,19 @@ class Proposal:
     moves: ClassVar[bool] = False
     apart: ClassVar[bool] = False
     yields: ClassVar[bool] = False
+    captures: ClassVar[tuple[str, ...]] = ()
+    captured: ClassVar[dict[str, Any]] = {}
+
+    def __init_subclass__(cls):
+        """What captures cover is said by each class itself, never inherited."""
+        cls.captures = vars(cls).get("captures", ())
+        cls.captured = vars(cls).get("captured", {})
+
+    @property
+    def validated(self) -> bool:
+        """Whether a captured kernel did what it does, with these options."""
+        ran = all(getattr(self, option) == value for option, value in self.captured.items())
+        return ran and bool(self.captures)
 
     def prepare(self, start):
         """The start state as this proposal finds it (a boot parameter may shape it)."""

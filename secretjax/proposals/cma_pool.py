@@ -1,6 +1,7 @@
 """P5: a pool grown from a CMA area."""
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 from secretjax.mm.contig import IN_AREA
 from secretjax.mm.load import with_cma_area
@@ -30,6 +31,8 @@ class CmaPool(Pool):
     label = "CMA pool (v16)"
     source = "Mike Rapoport, v16 of memfd_secret, linux-kselftest, 21 Jan 2021; mm/cma.c"
     slot = 4
+    captures = ("p2*", "d_*")
+    captured: ClassVar = {"shared": True, "fallback": False, "keep_idle": True}
     pool = True
     area_percent: int = 30
 

@@ -28,7 +28,6 @@ class FixedPool(Pool):
     pool. A block that cannot be emptied at boot is left out: the pool is smaller then.
 
     Not modelled: which task the OOM killer takes, a size changed at run time, charging.
-    Unvalidated: no capture has such a pool.
     """
 
     name = "fixed_pool"

@@ -19,6 +19,7 @@ class KeepMapped(Proposal):
     label = "kept mapped (baseline)"
     source = "no proposal: anonymous memory, mm/memory.c, do_anonymous_page()"
     slot = 0
+    captures = ("f_anon*",)
 
     def command(self, own, ask):
         return choose_command([

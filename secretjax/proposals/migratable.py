@@ -34,7 +34,6 @@ class Migratable(Proposal):
 
     Not modelled: PMD-sized moves (nobody in the model asks for a pool's block), stale entries of
     the window, files of both modes side by side.
-    Unvalidated: no kernel has such a callback.
     """
 
     name = "migratable"

@@ -24,6 +24,7 @@ class PerPage(Proposal):
     label = "page by page"
     source = "mm/secretmem.c; Mike Rapoport, 'page by page' of v17, linux-kselftest, 8 Feb 2021"
     slot = 1
+    captures = ("a_*", "b_*", "f_secret*")
 
     def command(self, own, ask):
         fault = ask.when == When.FAULT

@@ -1,7 +1,7 @@
 """P3 and P4: a pool grown by PMD_ORDER allocations."""
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import ClassVar, Literal
 
 from secretjax.mm.state import Op
 from secretjax.mm.words import DIRECT, LIGHT, NORETRY, PAGEBLOCK_ORDER, Migratetype
@@ -30,6 +30,8 @@ class PmdPool(Pool):
     label = "2 MiB pool"
     source = "Mike Rapoport, linux-kselftest, 2 Feb 2021: PMD_ORDER, and order 0 when it fails"
     slot = 3
+    captures = ("p1*",)
+    captured: ClassVar = {"shared": True, "fallback": False, "keep_idle": True, "flags": "direct"}
     pool = True
     fallback: bool = True
     flags: Literal["direct", "noretry", "light"] = "direct"

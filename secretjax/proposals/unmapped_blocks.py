@@ -23,7 +23,6 @@ class UnmappedBlocks(PmdPool):
 
     Not modelled: UNMAPPED lists for other types than UNMOVABLE, per-CPU lists of unmapped pages,
     failures of the temporary mapping and its stale TLB entries, order-10 blocks taken whole.
-    Unvalidated: no capture has such an allocator.
     """
 
     name = "unmapped_blocks"

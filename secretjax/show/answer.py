@@ -1,17 +1,19 @@
 """The named numbers of a run as the tables on the site's first page."""
 
 import html
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from typing import Any
+
+from secretjax.show import standing
 
 Numbers = Mapping[str, Any]
 
 
-def tables(numbers: Numbers, arms: Sequence[str] = ()) -> str:
+def tables(numbers: Numbers, arms: Mapping[str, bool] = {}) -> str:  # noqa: B006  not changed
     """HTML: for each demand its arms by metric; whatever is named otherwise in a list below.
 
     A number is named `demand.step.arm.metric` and holds value, low, high, unit and label, or it is
-    bare. `arms` gives the order of the rows.
+    bare. `arms` gives the order of the rows, and whether a capture covers the arm.
     """
     grids: dict[tuple[str, str], dict[str, dict[str, Numbers]]] = {}
     rest = {}
@@ -26,17 +28,19 @@ def tables(numbers: Numbers, arms: Sequence[str] = ()) -> str:
         f"<h3>{html.escape(demand)}, at {html.escape(step)}</h3>\n{_grid(grid, arms)}"
         for (demand, step), grid in grids.items()
     ]
+    if any(standing.MARK in text for text in shown):
+        shown.append(f"<p>{standing.NOTE}</p>")
     if rest:
         shown.append(_list(rest))
     return "\n\n".join(shown)
 
 
-def _grid(grid: Mapping[str, Mapping[str, Numbers]], arms: Sequence[str]) -> str:
+def _grid(grid: Mapping[str, Mapping[str, Numbers]], arms: Mapping[str, bool]) -> str:
     metrics = list(dict.fromkeys(metric for row in grid.values() for metric in row))
     heads = {m: next(row[m] for row in grid.values() if m in row) for m in metrics}
     place = {arm: number for number, arm in enumerate(arms)}
     rows = [
-        [html.escape(arm), *[_cell(grid[arm].get(metric)) for metric in metrics]]
+        [html.escape(standing.marked(arm, arms.get(arm, True))), *[_cell(grid[arm].get(metric)) for metric in metrics]]
         for arm in sorted(grid, key=lambda arm: (place.get(arm, len(place)), arm))
     ]
     return _table(["arm", *[_head(metric, heads[metric]) for metric in metrics]], rows)

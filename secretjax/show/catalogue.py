@@ -7,7 +7,9 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
+from secretjax.proposals.base import Proposal
 from secretjax.registry import discover
+from secretjax.show import standing
 
 # kind: (package, attribute of each file)
 KINDS = {
@@ -30,7 +32,11 @@ class Option:
 
 @dataclass(frozen=True)
 class Entry:
-    """One plug-in: `line` is the first sentence of `text`, its docstring."""
+    """One plug-in: `line` is the first paragraph of `text`, its docstring.
+
+    plugin     itself
+    standing   of a proposal, what captures cover of it; validated: with its options as they are
+    """
 
     name: str
     label: str
@@ -38,6 +44,9 @@ class Entry:
     line: str
     text: str
     options: tuple[Option, ...]
+    plugin: Any = None
+    standing: str = ""
+    validated: bool = False
 
 
 def entries(kind: str) -> list[Entry]:
@@ -66,7 +75,14 @@ def _entry(name: str, plugin: Any) -> Entry:
         line=" ".join(text.split("\n\n")[0].split()) or _measured(label, plugin),
         text=text,
         options=tuple(_options(plugin)),
+        plugin=plugin,
+        standing=standing.sentence(plugin) if _is_proposal(plugin) else "",
+        validated=_is_proposal(plugin) and plugin().validated,
     )
+
+
+def _is_proposal(plugin: Any) -> bool:
+    return inspect.isclass(plugin) and issubclass(plugin, Proposal)
 
 
 def _measured(label: str, plugin: Any) -> str:

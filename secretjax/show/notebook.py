@@ -13,7 +13,7 @@ from IPython.display import HTML, Image, Markdown
 
 from secretjax.errors import UserError
 from secretjax.registry import pick
-from secretjax.show import catalogue, figures, sentences, style
+from secretjax.show import catalogue, figures, sentences, standing, style
 from secretjax.show.answer import plain
 from secretjax.show.measured import Measured, words
 from secretjax.study import runs
@@ -93,6 +93,7 @@ class Study(Measured):
                 {
                     "name": entry.name,
                     "what": entry.line,
+                    **({"validated": entry.standing} if entry.standing else {}),
                     "source": entry.source,
                     "not modelled yet": missing or "-",
                 }
@@ -122,7 +123,7 @@ class Study(Measured):
         told = [sentences.state_of(self, demand, metric) for metric in metrics]
         for metric, (_, numbers) in zip(metrics, told, strict=True):
             self.quote(f"{demand}.{metric}", numbers)
-        return Markdown("\n".join(f"- {text}" for text, _ in told))
+        return noted("\n".join(f"- {text}" for text, _ in told))
 
     def compare(self, demand: str, arm: str, other: str, *metrics: str) -> Markdown:
         """Paired differences between two arms at the peak of a demand, a sentence a metric."""
@@ -134,8 +135,9 @@ class Study(Measured):
         told = [sentences.compared(self, demand, pair[0], pair[1], m) for m in metrics]
         for metric, (_, numbers) in zip(metrics, told, strict=True):
             self.quote(f"{demand}.{arm}-minus-{other}.{metric}", numbers)
-        head = f"`{arm}` against `{other}`, `{demand}` {sentences.when(self.peak(demand))}:"
-        return Markdown("\n".join([head, "", *[f"- {text}" for text, _ in told]]))
+        names = [sentences.called(one) for one in pair]
+        head = f"{' against '.join(names)}, `{demand}` {sentences.when(self.peak(demand))}:"
+        return noted("\n".join([head, "", *[f"- {text}" for text, _ in told]]))
 
     def compare_rules(self, demand: str, *metrics: str) -> Markdown:
         """`compare`, of each arm that runs under other kernels' rules with its first such arm."""
@@ -214,8 +216,13 @@ def picture(drawn: style.Figure, folder: Path, name: str, what: str) -> Image:
     return Image(data=(folder / f"{name}.png").read_bytes(), width=980, alt=what)
 
 
+def noted(text: str) -> Markdown:
+    """Sentences, and what a mark in them means."""
+    return Markdown(f"{text}\n\n{standing.NOTE}" if standing.MARK in text else text)
+
+
 def table(frame: pd.DataFrame) -> HTML:
-    """A frame as HTML, without its index; wide ones scroll."""
+    """A frame as HTML, without its index; wide ones scroll; what a mark in it means."""
     text = frame.to_html(
         index=False,
         border=0,
@@ -223,4 +230,5 @@ def table(frame: pd.DataFrame) -> HTML:
         classes="table",
         float_format=lambda x: plain(float(x)),
     )
-    return HTML(f'<div style="overflow-x:auto">{text}</div>')
+    note = f"<p>{standing.NOTE}</p>" if standing.MARK in text else ""
+    return HTML(f'<div style="overflow-x:auto">{text}</div>{note}')

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from secretjax.show import standing
 from secretjax.show.measured import Measured, words
 from secretjax.study.params import Arm
 from secretjax.study.statistics import Difference, Estimate
@@ -62,7 +63,16 @@ def named(e: Estimate, unit: str, label: str) -> dict[str, Any]:
 
 def code(names: Sequence[str]) -> str:
     """`a`, `b` and `c`."""
-    ticked = [f"`{name}`" for name in names]
+    return listed([f"`{name}`" for name in names])
+
+
+def called(arm: Arm) -> str:
+    """An arm's name in a sentence, marked where no capture covers it."""
+    return standing.marked(f"`{arm.name}`", arm.validated)
+
+
+def listed(ticked: Sequence[str]) -> str:
+    """a, b and c."""
     return ticked[0] if len(ticked) == 1 else f"{', '.join(ticked[:-1])} and {ticked[-1]}"
 
 
@@ -77,13 +87,13 @@ def state_of(study: Measured, demand: str, metric: str) -> tuple[str, Numbers]:
     step, said = study.peak(demand), words(metric)
     numbers: Numbers = {}
     groups: dict[str, list[str]] = {}
-    found = {arm.name: study.estimate(demand, step, arm, metric) for arm in study.arms}
-    for name, e in sorted(found.items(), key=lambda item: np.nan_to_num(item[1].mean, nan=np.inf)):
-        groups.setdefault(span(e), []).append(name)
-        numbers[f"{demand}.{step}.{name}.{metric}"] = named(
-            e, said.unit, f"{name}, {step}: {said.label}"
+    found = [(arm, study.estimate(demand, step, arm, metric)) for arm in study.arms]
+    for arm, e in sorted(found, key=lambda item: np.nan_to_num(item[1].mean, nan=np.inf)):
+        groups.setdefault(span(e), []).append(called(arm))
+        numbers[f"{demand}.{step}.{arm.name}.{metric}"] = named(
+            e, said.unit, f"{arm.name}, {step}: {said.label}"
         )
-    told = "; ".join(f"{value} for {code(names)}" for value, names in groups.items())
+    told = "; ".join(f"{value} for {listed(names)}" for value, names in groups.items())
     return f"**{said.label}**, {said.unit}, {when(step)}: {told}.", numbers
 
 

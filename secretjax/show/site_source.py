@@ -12,7 +12,8 @@ import nbformat
 
 from secretjax import __version__
 from secretjax.errors import UserError
-from secretjax.show import answer, catalogue
+from secretjax.show import answer, catalogue, state_diagram, states, style
+from secretjax.study.params import Arm
 
 TEMPLATE = Path(__file__).with_name("site_template")
 DATA = (
@@ -136,11 +137,42 @@ def _plugins(source: Path) -> None:
                     for o in entry.options
                 ],
                 "page": page,
+                "standing": entry.standing,
+                "validated": entry.validated,
+                "diagrams": list(_diagrams(entry, folder)),
             }
             (folder / f"{page}.md").write_text(_render("plugin", entry=shown))
             listed.append(shown)
         groups.append({"title": heading, "entries": listed})
     (folder / "index.md").write_text(_render("plugins", groups=groups))
+
+
+def _diagrams(entry: catalogue.Entry, folder: Path) -> Iterable[dict[str, Any]]:
+    """A proposal's state machines drawn into `folder`: as it is, and where an option differs."""
+    if not entry.standing:
+        return
+    plain = states.machines(entry.plugin())
+    yield {"option": "", "told": "", "pictures": _pictures(plain, entry.name, folder)}
+    for option, other in states.variants(entry.plugin):
+        found = states.machines(other)
+        changed = [m for m in found if m not in plain]
+        titles = {m.title for m in found}
+        gone = [m.title.lower() for m in plain if m.title not in titles]
+        if changed or gone:
+            told = f"Does nothing when: {'; '.join(gone)}." if gone else ""
+            stem = f"{entry.name}-{re.sub('[^a-z0-9]+', '-', option)}"
+            yield {"option": option, "told": told, "pictures": _pictures(changed, stem, folder)}
+
+
+def _pictures(found: list[states.Machine], stem: str, folder: Path) -> list[dict[str, str]]:
+    for place, machine in enumerate(found):
+        figure = state_diagram.draw(machine)
+        style.save(figure, folder, f"{stem}-{place}")
+        style.plt.close(figure)
+    return [
+        {"file": f"{stem}-{place}.svg", "alt": machine.sentence()}
+        for place, machine in enumerate(found)
+    ]
 
 
 def _body(text: str) -> str:
@@ -186,9 +218,17 @@ def _rows(values: Mapping[str, Any], prefix: str = "") -> Iterable[tuple[str, st
             yield prose(f"{prefix}{key}"), prose(" ".join(flat.split())) or "-"
 
 
+def _validated(arm: Mapping[str, Any]) -> bool:
+    """Whether captures cover an arm of the manifest; what is not known today, none does."""
+    try:
+        return Arm(**arm).validated
+    except (UserError, ValueError, TypeError):
+        return False
+
+
 def _front(run: Path, source: Path, manifest: Mapping[str, Any]) -> None:
     params = manifest.get("params", {})
-    arms = [arm["name"] for arm in params.get("arms", []) if isinstance(arm, Mapping)]
+    arms = {arm["name"]: _validated(arm) for arm in params.get("arms", []) if "name" in arm}
     question = params.get("question") or manifest.get("question")
     figure = next((run / "figures").glob("answer*.svg"), None)
     if figure:

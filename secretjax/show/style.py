@@ -23,6 +23,7 @@ from matplotlib.figure import Figure
 
 from secretjax import admission, proposals
 from secretjax.files import replacing
+from secretjax.show import standing
 from secretjax.study.params import Arm, plain_name, unlike_default
 
 # By the slot of a proposal.
@@ -88,22 +89,21 @@ def dot(look: dict[str, Any]) -> dict[str, Any]:
 
 
 def label(arm: Arm) -> str:
-    """An arm in words; one with a name of its own keeps it. Says where no capture covers it."""
+    """An arm in words; one with a name of its own keeps it. Marked where no capture covers it."""
     kernel = unlike_default(arm)
-    doubt = " (unvalidated)" if kernel.keys() - {"rules"} else ""
     if arm.name != plain_name(arm.proposal, arm.admission, kernel):
-        return arm.name + doubt
+        return standing.marked(arm.name, arm.validated)
     words = proposals.table()[arm.proposal].label
     words += "" if arm.admission == "none" else f" + {arm.admission}"
-    return (
-        words
-        + "".join(f", {v}" if k == "rules" else f", {k} {v}" for k, v in kernel.items())
-        + doubt
-    )
+    words += "".join(f", {v}" if k == "rules" else f", {k} {v}" for k, v in kernel.items())
+    return standing.marked(words, arm.validated)
 
 
 def caption(figure: Figure, text: str) -> None:
-    """What the figure rests on, under it, in lines that fit its width."""
+    """What the figure rests on, under it, in lines that fit its width; what a mark in it means."""
+    shown = [text, *(t.get_text() for t in figure.findobj(matplotlib.text.Text))]
+    if any(standing.MARK in words for words in shown):
+        text = f"{text} {standing.NOTE}."
     width = int(figure.get_figwidth() * 16.5)
     figure.supxlabel(fill(text, width), x=0.01, ha="left", fontsize=8, color=QUIET)
 

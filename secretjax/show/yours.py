@@ -19,14 +19,14 @@ from secretjax.errors import UserError
 from secretjax.machine import consistency, forecast, infer, lab, loss, probe, seen, summary
 from secretjax.machine.forecast import Forecast
 from secretjax.machine.seen import Capture
-from secretjax.show import style
-from secretjax.show.notebook import picture, table
+from secretjax.show import standing, style
+from secretjax.show.notebook import noted, picture, table
 from secretjax.show.sentences import short
 from secretjax.study import runs
 
 LABELS = {
     "dm_2m_split": "2 MiB entries split",
-    "dm_1g_split": "1 GiB entries split",
+    "dm_1g_split": standing.marked("1 GiB entries split", False),
     "free_2m": "Free 2 MiB blocks",
     "huge_ok": "Huge pages others got",
 }
@@ -56,7 +56,7 @@ def figure_of(machine: Capture, zone: str | None, name: str, path: Path) -> list
         drawn = draw(found, name)
     style.save(drawn, path.parent, path.name)
     plt.close(drawn)
-    return [*answers(found), f"figure: {path}.svg, {path}.png"]
+    return [*answers(found), standing.NOTE, f"figure: {path}.svg, {path}.png"]
 
 
 class Yours:
@@ -99,7 +99,7 @@ class Yours:
             head, *rows = answers(self.forecast)
         except UserError as error:
             return _not_modelled(error)
-        return Markdown("\n".join([head, "", *(f"- {row}" for row in rows)]))
+        return noted("\n".join([head, "", *(f"- {row}" for row in rows)]))
 
     def figure(self, name: str) -> Image | Markdown:
         """Draws the forecast, saves it in the run folder as SVG and PNG, and shows it."""
@@ -167,7 +167,8 @@ def answers(found: Forecast) -> list[str]:
         refused = found.pages[size] - values["granted"][:, -1]
         if refused.any():
             parts.append(_span(refused, "Pages refused"))
-        told.append(f"`{name}`: {'; '.join(parts)}")
+        validated = proposals.make(name).validated
+        told.append(f"{standing.marked(f'`{name}`', validated)}: {'; '.join(parts)}")
     return told
 
 
@@ -212,7 +213,7 @@ def draw(found: Forecast, source: str):
             )  # fmt: skip
             axis.plot([values.mean()] * 2, [row - 0.33, row + 0.33], color=style.INK, lw=1.6)
         axis.set_title(LABELS[metric])
-        axis.set_yticks(rows, [known[name].label for name in names])
+        axis.set_yticks(rows, [standing.marked(known[name].label, known[name]().validated) for name in names])
         axis.set_xlim(left=min(0, axis.get_xlim()[0]))
         axis.grid(axis="y", visible=False)
     axes.flat[0].invert_yaxis()

@@ -61,6 +61,12 @@ class Arm(Kernel):
     options: Options
     admission_options: Options
 
+    @property
+    def validated(self) -> bool:
+        """Whether captures cover it: a proposal as a captured kernel ran it, alone."""
+        alone = self.admission == "none" and not unlike_default(self).keys() - {"rules"}
+        return alone and plugins.make("proposal", self.proposal, self.options).validated
+
 
 class Demand(Strict):
     """What users ask for: a workload and its options."""

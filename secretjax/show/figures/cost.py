@@ -4,7 +4,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.ticker import LogLocator, NullFormatter
 
-from secretjax.show import style
+from secretjax.show import standing, style
 from secretjax.show.measured import words
 from secretjax.show.sentences import short, when
 
@@ -49,7 +49,7 @@ def draw(study):
     style.caption(
         figure,
         "Dot: best cost; bar: low to high of the cost table, all entries at once. "
-        f"{study.params.cpus} CPUs. {study.rests_on(demands[0])}",
+        f"{standing.cpus(study.params.cpus)}. {study.rests_on(demands[0])}",
     )
     return figure
 

@@ -3,7 +3,7 @@
 import matplotlib.pyplot as plt
 
 from secretjax import proposals
-from secretjax.show import style
+from secretjax.show import standing, style
 from secretjax.show.sentences import short, when
 
 PROTOCOLS = (
@@ -43,8 +43,8 @@ def draw(study):
     axis.grid(axis="y", visible=False)
     style.caption(
         figure,
-        f"Dot: best cost; bar: low to high of the cost table, with {study.params.cpus} CPUs. Few "
-        f"large files, {when(peak)} of memory. {study.rests_on(demand)}",
+        "Dot: best cost; bar: low to high of the cost table, with "
+        f"{standing.cpus(study.params.cpus)}. Few large files, {when(peak)} of memory. {study.rests_on(demand)}",
     )
     return figure
 
