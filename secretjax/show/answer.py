@@ -9,7 +9,7 @@ from secretjax.show import standing
 Numbers = Mapping[str, Any]
 
 
-def tables(numbers: Numbers, arms: Mapping[str, bool] = {}) -> str:  # noqa: B006  not changed
+def tables(numbers: Numbers, arms: Mapping[str, bool] = {}) -> str:
     """HTML: for each demand its arms by metric; whatever is named otherwise in a list below.
 
     A number is named `demand.step.arm.metric` and holds value, low, high, unit and label, or it is
@@ -40,7 +40,10 @@ def _grid(grid: Mapping[str, Mapping[str, Numbers]], arms: Mapping[str, bool]) -
     heads = {m: next(row[m] for row in grid.values() if m in row) for m in metrics}
     place = {arm: number for number, arm in enumerate(arms)}
     rows = [
-        [html.escape(standing.marked(arm, arms.get(arm, True))), *[_cell(grid[arm].get(metric)) for metric in metrics]]
+        [
+            html.escape(standing.marked(arm, arms.get(arm, True))),
+            *[_cell(grid[arm].get(metric)) for metric in metrics],
+        ]
         for arm in sorted(grid, key=lambda arm: (place.get(arm, len(place)), arm))
     ]
     return _table(["arm", *[_head(metric, heads[metric]) for metric in metrics]], rows)
@@ -49,6 +52,7 @@ def _grid(grid: Mapping[str, Mapping[str, Numbers]], arms: Mapping[str, bool]) -
 def _head(metric: str, number: Numbers) -> str:
     label = str(number.get("label", metric)).rpartition(": ")[2] or metric
     unit = number.get("unit")
+    label = standing.marked(label, metric not in standing.METRICS)
     return html.escape(f"{label}, {unit}" if unit else label)
 
 

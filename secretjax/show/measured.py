@@ -9,6 +9,7 @@ import numpy as np
 from secretjax import metrics
 from secretjax.errors import UserError, suggestion
 from secretjax.mm.words import PAGEBLOCK_PAGES, Event
+from secretjax.show import standing
 from secretjax.study import costs, runs, statistics
 from secretjax.study.costs import Bound
 from secretjax.study.params import Arm
@@ -109,12 +110,14 @@ def words(metric: str) -> Words:
     if metric in DERIVED:
         return DERIVED[metric][0]
     if metric in costs.METRICS:
-        return Words(*costs.METRICS[metric], "lower")
+        label, unit = costs.METRICS[metric]
+        return Words(standing.marked(label, metric not in standing.METRICS), unit, "lower")
     known = metrics.table()
     if metric not in known:
         found = suggestion(metric, {**known, **DERIVED, **costs.METRICS})
         raise UserError(f"no metric named '{metric}': {found}")
-    return Words(known[metric].label, known[metric].unit, known[metric].better)
+    label = standing.marked(known[metric].label, metric not in standing.METRICS)
+    return Words(label, known[metric].unit, known[metric].better)
 
 
 class Measured:

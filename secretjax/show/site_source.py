@@ -153,15 +153,26 @@ def _diagrams(entry: catalogue.Entry, folder: Path) -> Iterable[dict[str, Any]]:
         return
     plain = states.machines(entry.plugin())
     yield {"option": "", "told": "", "pictures": _pictures(plain, entry.name, folder)}
+    shapes = {machine.shape(): machine for machine in plain}
     for option, other in states.variants(entry.plugin):
         found = states.machines(other)
-        changed = [m for m in found if m not in plain]
+        changed = [m for m in found if m.shape() not in shapes]
+        alike = [(shapes[m.shape()], m) for m in found if m.shape() in shapes]
+        told = [line for pair in alike for line in _reworded(*pair)]
         titles = {m.title for m in found}
-        gone = [m.title.lower() for m in plain if m.title not in titles]
-        if changed or gone:
-            told = f"Does nothing when: {'; '.join(gone)}." if gone else ""
+        told += [f"{m.title}: nothing is done." for m in plain if m.title not in titles]
+        if changed or told:
             stem = f"{entry.name}-{re.sub('[^a-z0-9]+', '-', option)}"
-            yield {"option": option, "told": told, "pictures": _pictures(changed, stem, folder)}
+            pictures = _pictures(changed, stem, folder)
+            yield {"option": option, "told": "\n\n".join(told), "pictures": pictures}
+
+
+def _reworded(plain: states.Machine, other: states.Machine) -> Iterable[str]:
+    """What a machine of the same shape says in other words."""
+    for node, instead in zip(plain.nodes, other.nodes, strict=True):
+        if node != instead:
+            words = " (".join(filter(None, instead[::2])) + (")" if instead.detail else "")
+            yield f"{plain.title}: {words} instead."
 
 
 def _pictures(found: list[states.Machine], stem: str, folder: Path) -> list[dict[str, str]]:

@@ -5,6 +5,7 @@ from secretjax.proposals.base import Proposal
 MARK = "\N{DAGGER}"
 WORDS = "not validated against a kernel"
 NOTE = f"{MARK} {WORDS}"
+METRICS = ("split_1g", "dm_1g_split", "dm_1g_entries", "ipis")  # what no capture shows of any arm
 
 
 def marked(text: str, validated: bool) -> str:
@@ -22,10 +23,10 @@ def sentence(proposal: type[Proposal]) -> str:
     plain, ran = proposal(), proposal.captured
     if not proposal.captures:
         return f"{WORDS.capitalize()}."
-    cases = ", ".join(proposal.captures)
+    cases = ", ".join(f"`{case}`" for case in proposal.captures)
     if plain.validated:
         return f"Validated against a kernel, cases {cases}."
     but = ", ".join(
-        f"{k}: {str(value).lower()}" for k, value in ran.items() if value != getattr(plain, k)
+        f"`{k}: {str(value).lower()}`" for k, value in ran.items() if value != getattr(plain, k)
     )
     return f"{WORDS.capitalize()}, except with {but} (cases {cases})."

@@ -17,16 +17,16 @@ from secretjax.show import style
 from secretjax.show.states import Edge, Machine, Node
 
 # Inches
-WIDTH, LANE, EDGE, GAP = 3.3, 0.15, 0.1, 0.3
+WIDTH, LANE, EDGE, GAP = 2.85, 0.14, 0.04, 0.29
 LINE, SMALL, PAD, ROUND = 0.165, 0.145, 0.07, 0.05
-LETTERS = 27  # in a line
+LETTERS = 28  # in a line
 REFUSED = "#a84300"
 FILL = {"start": style.INK, "ask": style.WHITE, "map": "#dcebf5", "good": "#00598c", "bad": REFUSED}
 DARK = {"start", "good", "bad"}  # filled so that text is white
 
 
 class Box(NamedTuple):
-    """A node in its place; y grows downward. ports: height of the line of each edge that has one."""
+    """A node in its place, y downward. ports: height of the line of each edge that has one."""
 
     node: Node
     top: float
@@ -138,10 +138,10 @@ def _box(axis: Axes, box: Box, left: float, right: float) -> None:
     lines: Iterable[str] = wrap(node.text, LETTERS)
     y = box.enter
     for line in lines:
-        axis.text((left + right) / 2, y, line, ha="center", va="center", color=ink, fontsize=9.2,
+        axis.text((left + right) / 2, y, line, ha="center", va="center", color=ink, fontsize=9,
                   fontweight="bold" if node.kind == "start" else "normal")  # fmt: skip
         y += LINE
-    axis.text((left + right) / 2, y - 0.01, node.detail, ha="center", va="center", fontsize=7.8,
+    axis.text((left + right) / 2, y - 0.01, node.detail, ha="center", va="center", fontsize=7.6,
               color=ink if dark else "#555555")  # fmt: skip
     for edge, at in box.ports.items():
         x, align = (right - 0.06, "right") if edge.refused else (left + 0.06, "left")

@@ -39,8 +39,9 @@ READS: tuple[tuple[str, str, Callable[[Own, Ask], bool]], ...] = (
     (
         "a block to spare",
         "none to spare",
-        lambda own, ask: own.pool - PAGEBLOCK_PAGES
-        >= max(own.held - own.singles + own.reserved, own.least),
+        lambda own, ask: (
+            own.pool - PAGEBLOCK_PAGES >= max(own.held - own.singles + own.reserved, own.least)
+        ),
     ),
 )
 EVENTS = {
@@ -77,6 +78,10 @@ class Machine(NamedTuple):
     title: str
     nodes: tuple[Node, ...]
     edges: tuple[Edge, ...]
+
+    def shape(self) -> tuple[Any, ...]:
+        """Without its words."""
+        return self.title, tuple(node.kind for node in self.nodes), self.edges
 
     def sentence(self) -> str:
         """The same in words, for who cannot see it."""
@@ -216,7 +221,7 @@ class _Explorer:
         return Config(Own(**own), Ask(int(self.when), HANDLE, first, pool + need))
 
     def settle(self, config: Config) -> tuple[Key, Config, Command | None]:
-        """Where the event stands when it asks for something that the zone can answer, or is over."""
+        """Where the event stands when it asks for what the zone can answer, or is over."""
         for _ in range(MOST):
             if config.result != Result.ON:
                 good = config.result != Result.REFUSED

@@ -213,7 +213,9 @@ def draw(found: Forecast, source: str):
             )  # fmt: skip
             axis.plot([values.mean()] * 2, [row - 0.33, row + 0.33], color=style.INK, lw=1.6)
         axis.set_title(LABELS[metric])
-        axis.set_yticks(rows, [standing.marked(known[name].label, known[name]().validated) for name in names])
+        axis.set_yticks(
+            rows, [standing.marked(known[name].label, known[name]().validated) for name in names]
+        )
         axis.set_xlim(left=min(0, axis.get_xlim()[0]))
         axis.grid(axis="y", visible=False)
     axes.flat[0].invert_yaxis()

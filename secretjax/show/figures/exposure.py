@@ -44,7 +44,8 @@ def draw(study):
     style.caption(
         figure,
         "Dot: best cost; bar: low to high of the cost table, with "
-        f"{standing.cpus(study.params.cpus)}. Few large files, {when(peak)} of memory. {study.rests_on(demand)}",
+        f"{standing.cpus(study.params.cpus)}. Few large files, {when(peak)} of memory. "
+        f"{study.rests_on(demand)}",
     )
     return figure
 
