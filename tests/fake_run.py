@@ -12,6 +12,7 @@ import pyarrow as pa
 
 from secretjax import metrics, proposals
 from secretjax.machine.forecast import METRICS, Forecast
+from secretjax.proposals.base import Proposal
 from secretjax.study import headline, kernel, params, runs, tables
 from secretjax.study.costs import load
 from secretjax.study.params import Arm, Params
@@ -42,7 +43,7 @@ AGEING = "[{recipe: meta_like, pages: 65536, states: 3}, {recipe: llfree, pages:
 
 
 @dataclass(frozen=True)
-class Eighth:
+class Eighth(Proposal):
     """A proposal that nobody made. Not modelled: anything."""
 
     name = "eighth"

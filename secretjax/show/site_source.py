@@ -152,7 +152,8 @@ def _diagrams(entry: catalogue.Entry, folder: Path) -> Iterable[dict[str, Any]]:
     if not entry.standing:
         return
     plain = states.machines(entry.plugin())
-    yield {"option": "", "told": "", "pictures": _pictures(plain, entry.name, folder)}
+    moved = states.moved(entry.plugin())
+    yield {"option": "", "told": moved, "pictures": _pictures(plain, entry.name, folder)}
     shapes = {machine.shape(): machine for machine in plain}
     for option, other in states.variants(entry.plugin):
         found = states.machines(other)
@@ -161,6 +162,8 @@ def _diagrams(entry: catalogue.Entry, folder: Path) -> Iterable[dict[str, Any]]:
         told = [line for pair in alike for line in _reworded(*pair)]
         titles = {m.title for m in found}
         told += [f"{m.title}: nothing is done." for m in plain if m.title not in titles]
+        if states.moved(other) != moved:
+            told.append(states.moved(other) or "Compaction never moves its pages.")
         if changed or told:
             stem = f"{entry.name}-{re.sub('[^a-z0-9]+', '-', option)}"
             pictures = _pictures(changed, stem, folder)

@@ -19,7 +19,15 @@ import numpy as np
 from secretjax.errors import UserError
 from secretjax.mm.layout import Use
 from secretjax.mm.state import Command, Op
-from secretjax.mm.words import DIRECT, LIGHT, NORETRY, PAGEBLOCK_ORDER, PAGEBLOCK_PAGES, Migratetype
+from secretjax.mm.words import (
+    DIRECT,
+    LIGHT,
+    NORETRY,
+    PAGEBLOCK_ORDER,
+    PAGEBLOCK_PAGES,
+    Migratetype,
+    Secret,
+)
 from secretjax.proposals.base import Ask, Own, Proposal, Result, Turn, When
 
 HANDLE, PFN = 7, 10 * PAGEBLOCK_PAGES
@@ -162,6 +170,16 @@ def variants(proposal: type[Proposal]) -> Iterator[tuple[str, Proposal]]:
                 except ValueError:
                     continue
                 yield f"{field.name}: {str(value).lower()}", other
+
+
+def moved(proposal: Proposal) -> str:
+    """What becomes of its secret pages when others want their place, in a sentence; "" nothing."""
+    bits = proposal.secret
+    if not bits & Secret.MOVES:
+        return ""
+    way = "the direct map" if bits & Secret.DIRECT_MAP else "a temporary mapping of one CPU"
+    place = ", only into pageblocks that are split already" if bits & Secret.GROUPED else ""
+    return f"Compaction may move its single pages, copied through {way}{place}."
 
 
 def _title(when: When, proposal: Proposal) -> str:

@@ -10,12 +10,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar
 
+import jax.numpy as jnp
 import matplotlib
 import nbformat
 import pytest
 from matplotlib.figure import Figure
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
 
+from secretjax.mm.state import Op
+from secretjax.proposals.base import Proposal, Result, Turn, When, choose_command, command, one_page
 from secretjax.show import catalogue, site
 
 ROOT = Path(__file__).parents[2]
@@ -73,7 +76,8 @@ def make_run(folder: Path, name: str = "0123abcd") -> Path:
     (run / "figures").mkdir()
     nbformat.write(executed(), run / "notebooks" / "10_match.ipynb")
     (run / "figures" / "answer.svg").write_bytes(drawn("svg"))
-    arms = [{"name": "per_page", "proposal": "per_page"}, {"name": "balloon+reservation"}]
+    arms = [{"name": "per_page", "proposal": "per_page"}]
+    arms += [{"name": "balloon+reservation", "proposal": "balloon", "admission": "reservation"}]
     manifest = {
         "question": "Who is refused, and when?",
         "params": {"seed": 7, "states": 4, "arms": arms},
@@ -99,7 +103,7 @@ def run(tmp_path: Path) -> Path:
 
 
 @dataclass(frozen=True)
-class Balloon:
+class Balloon(Proposal):
     """Secret pages come from balloons, see `balloon <b>`.
 
     It costs $2 to $3, in {braces} and [brackets].
@@ -112,6 +116,20 @@ class Balloon:
     source: ClassVar[str] = "a thread of 2031"
     slot: ClassVar[int] = 8
     gas_pages: int = 512
+    hot: bool = False
+
+    def command(self, own, ask):
+        """A fault allocates; a release burns the page, once more if it is hot."""
+        burns = (ask.when == When.RELEASE) & (own.stage <= int(self.hot))
+        give = (burns, command(Op.PUT, handle=ask.handle))
+        return choose_command([(ask.when == When.FAULT, one_page(ask)), give])
+
+    def advance(self, own, ask, answer):
+        again = (ask.when == When.RELEASE) & (own.stage < int(self.hot))
+        refused = (ask.when == When.FAULT) & (answer < 0)
+        result = jnp.where(refused, int(Result.REFUSED), int(Result.DONE))
+        stage = jnp.where(again, own.stage + 1, own.stage)
+        return Turn(own._replace(stage=stage), jnp.where(again, int(Result.ON), result))
 
 
 def only_balloons(kind: str) -> list[catalogue.Entry]:
