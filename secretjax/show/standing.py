@@ -15,7 +15,7 @@ def marked(text: str, validated: bool) -> str:
 
 def cpus(count: int) -> str:
     """A number of CPUs; the captures have one."""
-    return marked(f"{count} CPUs", count == 1)
+    return "1 CPU" if count == 1 else marked(f"{count} CPUs", False)
 
 
 def sentence(proposal: type[Proposal]) -> str:

@@ -60,7 +60,7 @@ EVENTS = {
     When.SHRINK: "Asked to shrink",
 }
 HANDED = {0: "a single page", PAGEBLOCK_ORDER: "a 2 MiB block", POOLED: "a page of the pool"}
-MAY = {DIRECT: "may reclaim and compact", NORETRY: "gives up early", LIGHT: "only what is free"}
+MAY = {DIRECT: "reclaims, compacts", NORETRY: "gives up early", LIGHT: "only what is free"}
 
 
 class Node(NamedTuple):

@@ -5,7 +5,7 @@ import pytest
 from matplotlib.colors import to_hex
 
 from secretjax import admission, proposals
-from secretjax.show import figures, notebook, style
+from secretjax.show import figures, notebook, standing, style
 from secretjax.show.figures import _panels
 from secretjax.show.measured import words
 from secretjax.show.sentences import short
@@ -178,8 +178,8 @@ def test_arms_that_differ_in_options_only_are_told_apart(study):
     looks = style.looks([arm, twin])
     assert looks["pmd_pool"]["linestyle"] != looks["pmd_pool_shared"]["linestyle"]
     assert (style.label(arm), style.label(twin)) == (
-        proposals.table()["pmd_pool"].label,
-        "pmd_pool_shared",
+        proposals.table()["pmd_pool"].label + standing.MARK,
+        "pmd_pool_shared" + standing.MARK,
     )
 
 
@@ -188,10 +188,29 @@ def test_an_arm_says_what_its_kernel_has_of_its_own_and_that_no_capture_covers_i
     words = proposals.table()["per_page"].label
     for kernel, named, said in (
         ({"rules": "K511"}, "per_page@K511", f"{words}, K511"),
-        ({"collapse": "free"}, "per_page@collapse-free", f"{words}, collapse free (unvalidated)"),
-        ({"entries": "1G"}, "mine", "mine (unvalidated)"),
+        ({"collapse": "free"}, "per_page@collapse-free", f"{words}, collapse free{standing.MARK}"),
+        ({"entries": "1G"}, "mine", f"mine{standing.MARK}"),
     ):
         assert style.label(arm.model_copy(update=kernel | {"name": named})) == said
+
+
+@pytest.mark.parametrize("name", OF_ARMS)
+def test_arms_that_no_capture_covers_are_marked_and_the_mark_is_explained(name, study, drawn):
+    if drawn[name] is None:
+        pytest.skip("the made-up study has no such demand")
+    told = [line.replace("\n", " ") for line in texts(drawn[name])]
+    for arm in study.arms:
+        words = style.label(arm).removesuffix(standing.MARK)
+        shown = [line for line in told if line.startswith(words) and len(line) <= len(words) + 1]
+        assert all(line.endswith(standing.MARK) != arm.validated for line in shown)
+    assert any(line.endswith(f"{standing.NOTE}.") for line in told)
+
+
+def test_a_figure_of_covered_arms_alone_has_no_mark(tmp_path):
+    made = fake_run.make(tmp_path, ("keep_mapped", "per_page"), states=3, with_kernel=False)
+    figure = figures.table()["answer"](notebook.open(*made))
+    assert not any(standing.MARK in text for text in texts(figure))
+    style.plt.close(figure)
 
 
 def test_a_figure_of_what_the_study_has_not_is_none(tmp_path):

@@ -12,7 +12,7 @@ from secretjax import cases, cli, proposals
 from secretjax.errors import UserError
 from secretjax.machine import forecast, infer, lab, loss, probe, seen
 from secretjax.predict import predict_file
-from secretjax.show import style, yours
+from secretjax.show import standing, style, yours
 from tests import fake_proc, fake_run
 
 KERNEL = Path(__file__).parents[2] / "params" / "kernel"
@@ -79,7 +79,10 @@ def test_the_figure_holds_a_dot_a_state_and_the_mean(made):
         assert sorted(dots.get_xdata()) == sorted(values)
         assert bar.get_xdata()[0] == values.mean()
     words = [t.get_text() for t in drawn.findobj(style.matplotlib.text.Text)]
-    assert {proposals.table()[n].label for n in names} <= set(words)
+    for name in names:
+        known = proposals.table()[name]
+        assert standing.marked(known.label, known().validated) in words
+    assert any(text.replace("\n", " ").endswith(f"{standing.NOTE}.") for text in words)
     style.plt.close(drawn)
 
 
