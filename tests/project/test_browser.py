@@ -85,6 +85,19 @@ def test_no_page_scrolls_sideways_on_a_phone(visit, path):
     assert page.evaluate(f"{article}.scrollWidth <= {article}.clientWidth")
 
 
+@pytest.mark.parametrize("width, abreast", [(375, 1), (1280, 2)])
+def test_state_diagrams_are_read_at_their_own_size(visit, width, abreast):
+    """On a phone one below the other, else side by side; never smaller than they were drawn."""
+    page = visit("proposals/balloon", width=width)
+    drawn = page.locator(".machines").first.locator("img.machine")
+    assert drawn.count() == 2
+    shown = "i => [i.getBoundingClientRect().width, i.naturalWidth, i.getBoundingClientRect().top]"
+    found = [drawn.nth(i).evaluate(shown) for i in range(2)]
+    assert all(natural > 250 and abs(wide - natural) < 1 for wide, natural, _ in found)
+    assert len({top for *_, top in found}) == 2 // abreast
+    assert all(drawn.nth(i).get_attribute("alt") for i in range(2))
+
+
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_figures_are_drawn_on_white(visit, scheme):
     page = visit("notebooks/10_match", scheme=scheme)

@@ -8,9 +8,35 @@ from pathlib import Path
 
 import pytest
 
+from secretjax import cli, proposals
 from secretjax.errors import UserError
-from secretjax.show import catalogue, site, site_source
+from secretjax.show import catalogue, figures, notebook, site, site_source, standing, style
+from tests import fake_run
 from tests.project.conftest import make_run
+
+ZEPPELIN = '''
+"""A proposal as one drops it in."""
+
+from dataclasses import dataclass
+
+from secretjax.proposals.per_page import PerPage
+
+
+@dataclass(frozen=True)
+class Zeppelin(PerPage):
+    """Pages that fly.
+
+    Not modelled: fuel.
+    """
+
+    name = "zeppelin"
+    label = "rigid airship"
+    source = "a thread of 2032"
+    slot = 8
+
+
+PROPOSAL = Zeppelin
+'''
 
 
 def text(page: Path) -> str:
@@ -21,7 +47,9 @@ def test_the_landing_page_asks_the_question_and_answers_it(built_site):
     page = text(built_site / "index.html")
     assert "Who is refused, and when?" in page
     assert "growth, at grow_30" in page and "2 MiB split, entries" in page
-    assert page.index("<td>per_page") < page.index("<td>balloon+reservation"), "as in the params"
+    marked = f"<td>balloon+reservation{standing.MARK}</td>"
+    assert page.index("<td>per_page</td>") < page.index(marked), "as in the params"
+    assert f"<p>{standing.NOTE}</p>" in page
     assert '20.25<br><span class="interval">18 to 22.5</span>' in page
     assert "1,234,568" in page
     assert "undetermined" in page and "% &lt;of memory" in page
@@ -41,7 +69,52 @@ def test_a_made_up_proposal_has_a_page_of_its_own(built_site):
     assert "Balloons &amp; pages" in page and "a thread of 2031" in page
     assert "Not modelled" in page and "The &lt;wind&gt;" in page
     assert "gas_pages" in page and "512" in page
-    assert "balloon.html" in text(built_site / "proposals" / "index.html")
+    index = text(built_site / "proposals" / "index.html")
+    assert "balloon.html" in index and "Not validated against a kernel." in index
+
+
+def test_its_page_says_that_no_capture_covers_it_and_draws_what_it_does(built_site):
+    page = text(built_site / "proposals" / "balloon.html")
+    assert "Not validated against a kernel." in page
+    plain, hot = page.split('id="with-hot-true"', 1)
+    drawn = re.compile(r'<img alt="([^"]+)"[^>]*src="\.\./_images/(balloon[^"]*\.svg)"')
+    fault, release = drawn.findall(plain)
+    assert fault[0].startswith("A page is touched: then, allocate 1 page.")
+    assert release[0] == "A page of a file goes: then, give back. give back: then, done."
+    (again,) = drawn.findall(hot)
+    assert again[0].count("then, give back.") == 2, "only what the option changes"
+    for _, file in (fault, release, again):
+        assert (built_site / "_images" / file).is_file()
+
+
+def test_a_proposal_is_one_file_and_all_else_follows(run, tmp_path, monkeypatch, capsys):
+    """Its page, diagram, place in the list, figure and contracts: nothing else is edited."""
+    (tmp_path / "new").mkdir()
+    (tmp_path / "new" / "zeppelin.py").write_text(ZEPPELIN)
+    monkeypatch.setattr(proposals, "__path__", [*proposals.__path__, str(tmp_path / "new")])
+    proposals.table.cache_clear()
+    try:
+        assert "zeppelin" in proposals.names(), "what the contracts run over"
+        site_source.write(run, tmp_path / "source")
+        monkeypatch.setattr(sys, "argv", ["secretjax", "list", "proposals"])
+        with pytest.raises(SystemExit):
+            cli.main()
+        study = notebook.open(*fake_run.make(tmp_path / "fake", ("keep_mapped", "zeppelin")))
+        figure = figures.table()["answer"](study)
+        told = [t.get_text() for t in figure.axes[0].get_yticklabels()]
+        shown = study.plugins("proposals").data
+    finally:
+        sys.modules.pop("secretjax.proposals.zeppelin", None)
+        proposals.table.cache_clear()
+        style.plt.close("all")
+    page = text(tmp_path / "source" / "proposals" / "zeppelin.md")
+    for needed in ("a thread of 2032", "Fuel", "Not validated against a kernel.", "zeppelin-0.svg"):
+        assert needed in page
+    assert (tmp_path / "source" / "proposals" / "zeppelin-0.png").stat().st_size > 1000
+    (line,) = [x for x in capsys.readouterr().out.splitlines() if x.startswith("zeppelin")]
+    assert line.endswith("Pages that fly. Not validated against a kernel.")
+    assert told == ["kept mapped (baseline)", f"rigid airship{standing.MARK}"]
+    assert "Pages that fly." in shown
 
 
 def test_provenance_shows_the_manifest_and_offers_the_data(built_site):
