@@ -103,11 +103,12 @@ def _own_doc(plugin: Any) -> str:
 def _options(plugin: Any) -> Iterable[Option]:
     if not (inspect.isclass(plugin) and dataclasses.is_dataclass(plugin)):
         return
-    for field in dataclasses.fields(plugin):
+    for field in (f for f in dataclasses.fields(plugin) if f.init):
         default = "required"
         if field.default is not dataclasses.MISSING:
             default = str(field.default)
         elif field.default_factory is not dataclasses.MISSING:
             default = str(field.default_factory())
         plain = isinstance(field.type, type) and not hasattr(field.type, "__origin__")
-        yield Option(field.name, field.type.__name__ if plain else str(field.type), default)
+        type_ = field.type.__name__ if plain else str(field.type).replace("typing.", "")
+        yield Option(field.name, type_, default)

@@ -1,7 +1,7 @@
 """What the lists and pages say of a plug-in comes from its own file."""
 
 import dataclasses
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 import pytest
 
@@ -46,12 +46,15 @@ def test_options_are_the_fields_with_their_defaults():
         size: int
         shares: tuple[float, ...] = (0.5,)
         later: list[int] = dataclasses.field(default_factory=list)
+        way: Literal["up", "down"] = "up"
+        fixed: bool = dataclasses.field(default=True, init=False)
 
     (entry,) = catalogue._unfold("leaf", Leaf)
     assert [(o.name, o.type, o.default) for o in entry.options] == [
         ("size", "int", "required"),
         ("shares", "tuple[float, ...]", "(0.5,)"),
         ("later", "list[int]", "[]"),
+        ("way", "Literal['up', 'down']", "up"),
     ]
 
 
