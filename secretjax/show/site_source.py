@@ -10,9 +10,9 @@ from typing import Any
 import jinja2
 import nbformat
 
-from secretjax import __version__
+from secretjax import __version__, proposals
 from secretjax.errors import UserError
-from secretjax.show import answer, catalogue
+from secretjax.show import answer, catalogue, diagram, style
 
 TEMPLATE = Path(__file__).with_name("site_template")
 DATA = (
@@ -137,6 +137,11 @@ def _plugins(source: Path) -> None:
                 ],
                 "page": page,
             }
+            shown["diagram"] = kind == "proposals"
+            if shown["diagram"]:
+                drawn = diagram.draw(proposals.make(entry.name))
+                style.save(drawn, folder, entry.name)
+                style.plt.close(drawn)
             (folder / f"{page}.md").write_text(_render("plugin", entry=shown))
             listed.append(shown)
         groups.append({"title": heading, "entries": listed})
@@ -144,13 +149,15 @@ def _plugins(source: Path) -> None:
 
 
 def _body(text: str) -> str:
-    """The docstring, what is not modelled set off so that nobody overlooks it."""
+    """The docstring; what is not modelled or not validated is set off, not to be overlooked."""
+    text = prose(text).replace("\nUnvalidated:", "\n\nUnvalidated:")
     paragraphs = []
-    for paragraph in prose(text).split("\n\n"):
-        if paragraph.startswith("Not modelled:"):
-            rest = paragraph.removeprefix("Not modelled:").strip()
+    for paragraph in text.split("\n\n"):
+        head, _, rest = paragraph.partition(":")
+        if head in ("Not modelled", "Unvalidated"):
+            rest = rest.strip()
             rest = rest[:1].upper() + rest[1:]
-            paragraph = f":::{{admonition}} Not modelled\n:class: warning\n{rest}\n:::"
+            paragraph = f":::{{admonition}} {head}\n:class: warning\n{rest}\n:::"
         paragraphs.append(paragraph)
     return "\n\n".join(paragraphs)
 
