@@ -30,7 +30,7 @@ class Option:
 
 @dataclass(frozen=True)
 class Entry:
-    """One plug-in: `line` is the first sentence of `text`, its docstring."""
+    """One plug-in: `line` is the first sentence of `text`, its docstring; `plugin` itself."""
 
     name: str
     label: str
@@ -38,6 +38,7 @@ class Entry:
     line: str
     text: str
     options: tuple[Option, ...]
+    plugin: Any
 
 
 def entries(kind: str) -> list[Entry]:
@@ -66,6 +67,7 @@ def _entry(name: str, plugin: Any) -> Entry:
         line=" ".join(text.split("\n\n")[0].split()) or _measured(label, plugin),
         text=text,
         options=tuple(_options(plugin)),
+        plugin=plugin,
     )
 
 

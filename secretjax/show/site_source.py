@@ -10,7 +10,7 @@ from typing import Any
 import jinja2
 import nbformat
 
-from secretjax import __version__, proposals
+from secretjax import __version__
 from secretjax.errors import UserError
 from secretjax.show import answer, catalogue, diagram, style
 
@@ -139,7 +139,7 @@ def _plugins(source: Path) -> None:
             }
             shown["diagram"] = kind == "proposals"
             if shown["diagram"]:
-                drawn = diagram.draw(proposals.make(entry.name))
+                drawn = diagram.draw(entry.plugin())
                 style.save(drawn, folder, entry.name)
                 style.plt.close(drawn)
             (folder / f"{page}.md").write_text(_render("plugin", entry=shown))

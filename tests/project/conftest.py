@@ -16,6 +16,7 @@ import pytest
 from matplotlib.figure import Figure
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
 
+from secretjax.proposals.per_page import PerPage
 from secretjax.show import catalogue, site
 
 ROOT = Path(__file__).parents[2]
@@ -99,7 +100,7 @@ def run(tmp_path: Path) -> Path:
 
 
 @dataclass(frozen=True)
-class Balloon:
+class Balloon(PerPage):
     """Secret pages come from balloons, see `balloon <b>`.
 
     It costs $2 to $3, in {braces} and [brackets].

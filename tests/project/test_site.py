@@ -38,6 +38,7 @@ def test_a_notebook_page_holds_its_figures_and_hides_its_parameters(built_site):
 
 def test_a_made_up_proposal_has_a_page_of_its_own(built_site):
     page = text(built_site / "proposals" / "balloon.html")
+    assert re.search(r"<img[^>]*alt=\"State diagram of Balloons[^>]*balloon\.svg", page)
     assert "Balloons &amp; pages" in page and "a thread of 2031" in page
     assert "Not modelled" in page and "The &lt;wind&gt;" in page
     assert "gas_pages" in page and "512" in page
