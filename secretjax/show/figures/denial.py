@@ -1,5 +1,6 @@
 """Who denied secret memory to whom: an adversary, then a victim."""
 
+from secretjax.show import style
 from secretjax.show.figures._dots import dots
 
 DEMAND = "adversary"
@@ -19,7 +20,9 @@ def draw(study):
         return None
     step = study.peak(DEMAND)
     found = lambda arm, metric: study.estimate(DEMAND, step, arm, metric)  # noqa: E731
-    return dots(study.arms, METRICS, found, columns=3)
+    figure = dots(study.arms, METRICS, found, columns=3)
+    style.caption(figure, f"After both have asked. {study.rests_on(DEMAND)}")
+    return figure
 
 
 FIGURE = draw
