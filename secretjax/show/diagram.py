@@ -29,7 +29,7 @@ YES, NO = "granted", "not to be had"
 POOLED = "put the 2 MiB block on the pool's lists"
 GOOD, BAD = "#dfe8f3", "#f3d9cf"
 GATHERS = (When.RESERVE, When.FILL)
-WIDTH, HEIGHT, WRAP = 3.0, 0.72, 20  # of a box with its arrow, in inches; letters a line
+WIDTH, HEIGHT, WRAP = 2.15, 0.78, 15  # of a box with its arrow, in inches; letters a line
 
 
 @dataclass
