@@ -124,3 +124,12 @@ study.answers("microvms", "density", "refused_fault_share", "dm_2m_split")
 # - hugetlb's counters are compared with a kernel's (the c cases), those of the reservation follow
 #   them in pages of 4 KiB.
 # - The OOM killer here sees secret memory only; a real one counts all memory of a process.
+#
+# ## Sources
+#
+# - Michal Hocko, Re: [PATCH v16 07/11] secretmem: use PMD-size pages to amortize direct map
+#   fragmentation, 26 January 2021, `20210126114657.GL827@dhcp22.suse.cz`, and 28 January 2021,
+#   `YBK1kqL7JA7NePBQ@dhcp22.suse.cz`
+# - David Hildenbrand, Re: the same, 2 February 2021,
+#   `6653288a-dd02-f9de-ef6a-e8d567d71d53@redhat.com`
+# - mm/secretmem.c, mm/hugetlb.c, mm/memcontrol.c and mm/oom_kill.c of Linux 6.12

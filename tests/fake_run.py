@@ -33,7 +33,8 @@ states: {states}
 ageing_events: 0
 arms: [{arms}]
 baseline: keep_mapped
-demands: [{{kind: growth}}, {{kind: small_files, files: 1024}}]
+demands:
+  [{{kind: growth}}, {{kind: small_files, files: 1024}}, {{kind: adversary}}, {{kind: microvms}}]
 cpus: 8
 costs: costs/x86_64.yaml
 kernel_states: {kernel_states}
@@ -123,9 +124,13 @@ def forecast(seen, zone=None, **options) -> Forecast:
 
 def demand_steps(kind: str) -> tuple[str, ...]:
     """Measuring points of a demand."""
-    grown = ("grow_5", "grow_10", "grow_20", "grow_30")
-    opened = ("files_25", "files_50", "files_75", "files_100")
-    return ("start", *(grown if kind == "growth" else opened), "released")
+    between = {
+        "growth": ("grow_5", "grow_10", "grow_20", "grow_30"),
+        "small_files": ("files_25", "files_50", "files_75", "files_100"),
+        "adversary": ("attacked", "asked"),
+        "microvms": ("vms_25", "vms_50", "vms_75", "vms_100"),
+    }
+    return ("start", *between[kind], "released")
 
 
 def samples(study: Params) -> pa.Table:

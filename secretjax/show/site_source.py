@@ -190,13 +190,15 @@ def _pictures(found: list[states.Machine], stem: str, folder: Path) -> list[dict
 
 
 def _body(text: str) -> str:
-    """The docstring, what is not modelled set off so that nobody overlooks it."""
+    """The docstring; what is not modelled or not validated is set off, not to be overlooked."""
+    text = prose(text).replace("\nUnvalidated:", "\n\nUnvalidated:")
     paragraphs = []
-    for paragraph in prose(text).split("\n\n"):
-        if paragraph.startswith("Not modelled:"):
-            rest = paragraph.removeprefix("Not modelled:").strip()
+    for paragraph in text.split("\n\n"):
+        head, _, rest = paragraph.partition(":")
+        if head in ("Not modelled", "Unvalidated"):
+            rest = rest.strip()
             rest = rest[:1].upper() + rest[1:]
-            paragraph = f":::{{admonition}} Not modelled\n:class: warning\n{rest}\n:::"
+            paragraph = f":::{{admonition}} {head}\n:class: warning\n{rest}\n:::"
         paragraphs.append(paragraph)
     return "\n\n".join(paragraphs)
 

@@ -5,9 +5,11 @@ Source: Linux 6.15, arch/x86/mm/pat/set_memory.c, cpa_collapse_large_pages(), co
 
 from dataclasses import replace
 
+import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from secretjax.ledger import PROCESSES, Counts
 from secretjax.mm.layout import SPLIT, WHERE_SHIFT, Use, Where, table_at
 from secretjax.mm.load import load
 from secretjax.mm.reading import events_of, read
@@ -151,8 +153,10 @@ def test_a_start_with_entries_of_one_size(size, entries):
     for level in (1, 2):
         zone = load(fresh(PAGES, level).with_entries(size))
         zero = zone.now.free * 0
-        none = {"easy": zero, "held": zero, "pool_pages": zero, "pool_idle": zero}
-        assert tuple(read(zone, PAGES, {}, **none).entries.tolist()) == entries
+        nobody = jnp.zeros((PROCESSES, len(Counts._fields)), jnp.int32)
+        known = dict.fromkeys(("pool_pages", "pool_idle", "promised", "files_up"), zero)
+        found = read(zone, PAGES, {}, easy=zero, held=zero, program=known | {"users": nobody})
+        assert tuple(found.entries.tolist()) == entries
 
 
 def test_a_zone_that_ends_within_a_block_of_order_10_has_one_entry_too():

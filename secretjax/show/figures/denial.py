@@ -21,7 +21,7 @@ def draw(study):
     step = study.peak(DEMAND)
     found = lambda arm, metric: study.estimate(DEMAND, step, arm, metric)  # noqa: E731
     figure = dots(study.arms, METRICS, found, columns=3)
-    style.caption(figure, f"When the victim has asked. {study.rests_on(DEMAND)}")
+    style.caption(figure, f"After both have asked. {study.rests_on(DEMAND)}")
     return figure
 
 
