@@ -87,27 +87,15 @@ study.figure("differences")
 
 # %%
 study.compare(
-    "growth",
-    "pmd_pool+reservation",
-    "pmd_pool",
-    "secret_mib",
-    "refused_mmap_share",
-    "refused_fault_share",
-    "dm_2m_split",
-    "huge_share",
+    "growth", "pmd_pool+reservation", "pmd_pool",
+    "secret_mib", "refused_mmap_share", "refused_fault_share", "dm_2m_split", "huge_share",
     "stranded_mib",
 )
 
 # %%
 study.compare(
-    "growth",
-    "cma_pool+reservation",
-    "cma_pool",
-    "secret_mib",
-    "refused_mmap_share",
-    "refused_fault_share",
-    "huge_share",
-    "migrated",
+    "growth", "cma_pool+reservation", "cma_pool",
+    "secret_mib", "refused_mmap_share", "refused_fault_share", "huge_share", "migrated",
     "stranded_mib",
 )
 
@@ -119,14 +107,8 @@ study.answers("growth", "fallback_share")
 
 # %%
 study.compare(
-    "growth",
-    "pmd_pool",
-    "per_page",
-    "dm_2m_split",
-    "polluted_blocks",
-    "free_2m",
-    "huge_share",
-    "cost_per_page",
+    "growth", "pmd_pool", "per_page",
+    "dm_2m_split", "polluted_blocks", "free_2m", "huge_share", "cost_per_page",
 )
 
 # %% [markdown]
@@ -134,14 +116,8 @@ study.compare(
 
 # %%
 study.compare(
-    "growth",
-    "cma_pool",
-    "pmd_pool",
-    "dm_2m_split",
-    "polluted_blocks",
-    "refused_fault_share",
-    "huge_share",
-    "migrated",
+    "growth", "cma_pool", "pmd_pool",
+    "dm_2m_split", "polluted_blocks", "refused_fault_share", "huge_share", "migrated",
     "cost_per_page",
 )
 
@@ -150,14 +126,8 @@ study.compare(
 
 # %%
 study.compare(
-    "growth",
-    "migratable",
-    "per_page",
-    "huge_share",
-    "free_2m",
-    "dm_2m_split",
-    "migrated",
-    "cost_per_page",
+    "growth", "migratable", "per_page",
+    "huge_share", "free_2m", "dm_2m_split", "migrated", "cost_per_page",
 )
 
 # %% [markdown]
@@ -209,32 +179,14 @@ study.costs()
 
 # %%
 study.summary(
-    "growth",
-    "secret_mib",
-    "refused_mmap_share",
-    "refused_fault_share",
-    "dm_2m_split",
-    "free_2m",
-    "huge_share",
-    "stranded_mib",
-    "migrated",
-    "exposure_us",
-    "cost_per_page",
+    "growth", "secret_mib", "refused_mmap_share", "refused_fault_share", "dm_2m_split",
+    "free_2m", "huge_share", "stranded_mib", "migrated", "exposure_us", "cost_per_page",
 )
 
 # %%
 study.summary(
-    "small_files",
-    "secret_mib",
-    "refused_mmap_share",
-    "refused_fault_share",
-    "dm_2m_split",
-    "free_2m",
-    "huge_share",
-    "stranded_mib",
-    "migrated",
-    "exposure_us",
-    "cost_per_page",
+    "small_files", "secret_mib", "refused_mmap_share", "refused_fault_share", "dm_2m_split",
+    "free_2m", "huge_share", "stranded_mib", "migrated", "exposure_us", "cost_per_page",
 )
 
 # %% [markdown]

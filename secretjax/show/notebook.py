@@ -98,7 +98,7 @@ class Study(Measured):
                     "not modelled yet": missing or "-",
                 }
             )
-        return table(pd.DataFrame(rows))
+        return table(pd.DataFrame(rows).map(lambda words: words.replace("`", "")))
 
     def costs(self) -> HTML:
         """The cost table with its sources."""
