@@ -18,7 +18,7 @@ from jax.sharding import Mesh, PartitionSpec
 from jaxtyping import Array, Int32
 
 from secretjax import metrics
-from secretjax.admission.base import Admission
+from secretjax.admission.base import Admission, Limits
 from secretjax.errors import UserError
 from secretjax.ledger import settled
 from secretjax.mm.layout import HEADS, Use
@@ -38,7 +38,7 @@ from secretjax.workloads.base import Churn, Do, Pages, Script, Workload
 LANES = 64  # states in a block: enough to fill the vector units, few enough to end together
 STEPS = 4096  # steps between two looks at who is done
 NARROW, PATIENCE = 8, 16  # this share of the states late at so many looks: a block of their own
-WIDE = {"xla_cpu_prefer_vector_width": 512}  # 5 to 10 % faster where there are such vectors
+WIDE = {"xla_cpu_prefer_vector_width": 512}  # 3 to 9 % faster where there are such vectors
 SPARE_HANDLES = 512  # huge pages that others hold
 
 
@@ -65,7 +65,7 @@ def pages_of(zone: Zone) -> int:
 
 @cache
 def program_runner(proposal: Proposal, admission: Admission, pages: int) -> Callable:
-    """Compiled: a block of states, `steps` steps on."""
+    """Compiled: a block of states, `steps` steps on. admission: its `program()`."""
     rules = Rules(proposal, admission)
 
     def one(zone, me, script, go):
@@ -171,7 +171,7 @@ def measurer(pages: int) -> Callable:
         idle = me.own.pool - (me.own.held - me.own.singles)
         known = {"pool_pages": me.own.pool, "pool_idle": jnp.where(me.own.pool > 0, idle, 0)}
         known |= {"promised": me.own.reserved, "files_up": me.up}
-        known["users"] = settled(me.tables, me.turn).user
+        known["users"] = settled(me.tables, me.current).user
         reading = read(zone, pages, own, easy=me.easy, held=me.own.held, program=known)
         return {name: metric.read(reading) for name, metric in metrics.METRICS.items()}
 
@@ -241,7 +241,7 @@ class Lane(NamedTuple):
     handle: np.ndarray
     fixed: np.ndarray
     rng: np.random.Generator
-    total: int
+    limits: Limits
     first_spare: int
 
 
@@ -258,14 +258,15 @@ def _lane(
     if ageing:
         script.add(churn.rows(ageing))
     demand.write(script, total, churn)
+    users = int(script.owners()["present"].sum())
     if fills:
-        users = int(script.owners()["present"].sum())
         script.rows[0][0, 1] = max(proposal.fill(total), admission.fill(total, users))
     fixed = np.zeros(0, np.int64)
     if demand.pinned():
         anonymous = np.flatnonzero(start.page_class == start.page_classes.index("anon_lru"))
         fixed = rng.choice(anonymous, min(demand.pinned(), len(anonymous)), replace=False)
-    return Lane(script, churn.pfn, churn.handle, fixed, rng, total, churn.spare + 1)
+    limits = admission.limits(total, users)
+    return Lane(script, churn.pfn, churn.handle, fixed, rng, limits, churn.spare + 1)
 
 
 def simulate(
@@ -338,11 +339,9 @@ def _block(starts, bases, demand, proposal, admission, seed, ageing_events, numb
     table = np.zeros((len(scripts), rows, 2), np.int32)
     for lane, script in enumerate(scripts):
         table[lane, : script.length + 1] = script.array()
-    me = [
-        start_program(0, demand.floor(), z.total, z.first_spare, z.script.owners()) for z in lanes
-    ]
+    me = [start_program(demand.floor(), z.first_spare, z.script.owners(), z.limits) for z in lanes]
     me = stack(me)
-    run = program_runner(proposal, admission, pages)
+    run = program_runner(proposal, admission.program(), pages)
     measured = []
     table = jnp.asarray(table)
     for point in range(len(scripts[0].stops)):

@@ -37,9 +37,10 @@ class Zones:
         rngs = (engine.generator(seed, i) for i in numbers)
         self.zones = engine.stack([engine.timed(owned, rng, False) for rng in rngs])
         total = start.zone["managed"]
-        self.me = engine.stack([start_program(0, 0, total, 0, Script().owners()) for _ in numbers])
         proposal, rule = proposals.make("keep_mapped"), admission.make("none")
-        self.run = engine.program_runner(proposal, rule, pages)
+        me = start_program(0, 0, Script().owners(), rule.limits(total, 1))
+        self.me = engine.stack([me] * len(numbers))
+        self.run = engine.program_runner(proposal, rule.program(), pages)
         self.check = lambda: engine.check_faults(self.zones, numbers, [start], proposal.name, seed)
 
     def take(self, pages: np.ndarray) -> np.ndarray:

@@ -2,7 +2,7 @@
 
 A process is one address space (an mm); it belongs to a user, who is the tenant of limits and
 charges. The counts of the process in force and of its user are registers of the program, which
-change with every page; the tables hold the others', and change when the turn passes.
+change with every page; the tables hold the others', and change when another process runs.
 """
 
 from typing import NamedTuple
@@ -35,7 +35,7 @@ Table = Int32[Array, "rows counts"]
 
 
 class Tables(NamedTuple):
-    """All rows, those in force as they were when their turn began."""
+    """All rows, those in force as they were when the process began to run."""
 
     owner: Int32[Array, " processes"]  # user of each process
     first: Int32[Array, " processes"]  # handles of its pages: from here,
@@ -46,8 +46,8 @@ class Tables(NamedTuple):
     shut: Int32[Array, " files"]  # 1: no untouched page of that file is mapped
 
 
-class Turn(NamedTuple):
-    """Whose turn it is, and his registers."""
+class Current(NamedTuple):
+    """Whose process runs, as the kernel's `current`, and his registers."""
 
     process: Word
     user: Word
@@ -59,15 +59,15 @@ class Turn(NamedTuple):
     shut: Word
 
 
-def begin(owner, first, behind, present) -> tuple[Tables, Turn]:
-    """Nobody holds anything, and process 0 of user 0 has the turn (NumPy arrays)."""
+def begin(owner, first, behind, present) -> tuple[Tables, Current]:
+    """Nobody holds anything, and process 0 of user 0 runs (NumPy arrays)."""
     rows = np.zeros((2, PROCESSES, len(Counts._fields)), np.int32)
     tables = Tables(owner, first, behind, present, rows[0], rows[1], np.zeros(FILES, np.int32))
     zero, nothing = np.int32(0), Counts(*np.zeros(len(Counts._fields), np.int32))
-    return tables, Turn(zero, owner[0], zero, first[0], behind[0], nothing, nothing, zero)
+    return tables, Current(zero, owner[0], zero, first[0], behind[0], nothing, nothing, zero)
 
 
-def settled(tables: Tables, turn: Turn) -> Tables:
+def settled(tables: Tables, current: Current) -> Tables:
     """The tables with the registers in force written back."""
 
     def put(rows, who, row):
@@ -75,18 +75,18 @@ def settled(tables: Tables, turn: Turn) -> Tables:
         return jnp.where(mine.reshape(-1, *[1] * (rows.ndim - 1)), row, rows)
 
     return tables._replace(
-        process=put(tables.process, turn.process, jnp.stack(turn.mine)),
-        user=put(tables.user, turn.user, jnp.stack(turn.users)),
-        shut=put(tables.shut, turn.file, turn.shut),
+        process=put(tables.process, current.process, jnp.stack(current.mine)),
+        user=put(tables.user, current.user, jnp.stack(current.users)),
+        shut=put(tables.shut, current.file, current.shut),
     )
 
 
-def passed(tables: Tables, turn: Turn, process: Word, file: Word) -> tuple[Tables, Turn]:
-    """The turn passes to a process, or to the `LARGEST`, and to a file."""
-    tables = settled(tables, turn)
-    process = jnp.where(process == LARGEST, largest(tables, turn.user), process)
+def switched(tables: Tables, current: Current, process: Word, file: Word) -> tuple[Tables, Current]:
+    """A process runs, or the `LARGEST` of the user in force, with that file."""
+    tables = settled(tables, current)
+    process = jnp.where(process == LARGEST, largest(tables, current.user), process)
     user = tables.owner[process]
-    return tables, Turn(
+    return tables, Current(
         process,
         user,
         file,

@@ -20,7 +20,7 @@ from secretjax.mm.words import Migratetype
 from secretjax.program import PATIENCE
 from secretjax.replay import replay
 from secretjax.workloads._recorded import FRESH, encode
-from secretjax.workloads.base import Churn, Do, Script, Workload
+from secretjax.workloads.base import BATCH, Churn, Do, Script, Workload
 
 POOL_OF_LAB = {  # settings.secret_pool of the captured kernel -> proposal, and the options it ran
     "none": ("per_page", {}),
@@ -28,7 +28,6 @@ POOL_OF_LAB = {  # settings.secret_pool of the captured kernel -> proposal, and 
     "cma": ("cma_pool", {"shared": True, "keep_idle": True}),
 }
 PAUSE = 350_000  # time between two steps, in hundredths of a page fault (the captures' traces)
-BATCH = 64  # secret pages between two rounds of churn
 # files of /proc that the lab reads after an operation
 READS = {"secret_grow": 3, "thp_probe": 7, "grow_nr_hugepages": 3}
 
@@ -90,9 +89,7 @@ def write_op(script: Script, op: dict, sizes: list[int], churn: Churn) -> None:
     if kind == "secret_grow":
         sizes.append(op["pages"])
         script.do(Do.OPEN, op["pages"])
-        batches = np.minimum(BATCH, op["pages"] - np.arange(0, op["pages"], BATCH))
-        grows = np.stack([np.full_like(batches, int(Do.GROW)), batches], 1)
-        script.add(churn.between(grows, churn_events(op)))
+        script.add(churn.during(op["pages"], churn_events(op)))
     elif kind == "thp_probe":
         script.do(Do.PROBE, op["huge_pages"])
     elif kind == "secret_free_all":

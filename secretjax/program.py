@@ -5,19 +5,29 @@ every proposal. Rows whose op is a zone's (`Op`) go to the zone as they are; the
 of users of secret memory, which `rules` turns into commands.
 """
 
+from enum import IntEnum
 from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
 
-from secretjax.ledger import Tables, Turn, begin
+from secretjax.admission.base import Limits
+from secretjax.ledger import Current, Tables, begin
 from secretjax.mm.state import Command, Flag, Word
 from secretjax.proposals.base import Ask, Own
 from secretjax.workloads.base import Do
 
-YIELD, AGAIN = 2, 3  # `Program.part` of a huge page of others: the pool shrinks; once more
-SHRINKS, KILLS = 1, 2  # of a file's rows: idle pageblocks go; the pages of a killed process go
 PATIENCE = 16  # bits of a DRAIN row's count above which stands after how many poor rows it stops
+
+
+class Part(IntEnum):
+    """Where a row stands that goes through several events."""
+
+    FIRST = 0
+    GIVE = 1  # huge pages of others go back
+    SHRINK = 2  # idle pageblocks of the pool go
+    AGAIN = 3  # and a huge page is asked for once more
+    KILL = 4  # the pages of the killed process go
 
 
 class Program(NamedTuple):
@@ -26,22 +36,22 @@ class Program(NamedTuple):
     pc: Word  # row of the script
     stop: Word  # row to wait at
     done: Word  # pages of this row that are done
-    part: Word  # of a row that goes through several events
+    part: Word  # `Part` of the row
     kept: Word  # huge pages that others hold
     first: Word  # 1: the next page is the first of its file
     refused: Word  # the open file asks no more: 1 refused at a fault, 2 at mmap
     next: Word  # handle of the next page to be touched
     oldest: Word  # and to be given back
-    turn: Turn  # whose file it is, with his counts
-    passes: Word  # 1: the turn passes now,
-    to: Word  # to this process
-    file: Word  # and to this file
+    current: Current  # whose file it is, with his counts
+    switches: Word  # 1: another process runs from now on,
+    to: Word  # this one
+    file: Word  # with this file
     asker: Word  # process whose fault called the OOM killer
     sweep: Word  # handle of the next page of the killed process that is to be given back
     chunk: Word  # `Own.chunk` of the open file meanwhile
     mapped: Word  # pages mapped and not yet touched
     floor: Word  # free pages below which users stop by themselves
-    total: Word  # managed pages of the zone
+    limits: Limits  # of the admission rule
     base: Word  # first handle of the huge pages
     own: Own
     granted: Word
@@ -61,17 +71,18 @@ class Program(NamedTuple):
     tables: Tables | None
 
 
-def start(stop: int, floor: int, total: int, base: int, owners: dict) -> Program:
+def start(floor: int, base: int, owners: dict, limits: Limits) -> Program:
     """A program at the beginning of its script; secret pages have the handles from 0 on.
 
     owners: `Script.owners()`.
     """
     zero = jnp.zeros((), jnp.int32)
-    tables, turn = begin(**owners)
+    tables, current = begin(**owners)
     blank = Program(*([zero] * len(Program._fields)))._replace(
-        own=Own(*([zero] * len(Own._fields))), tables=tables, turn=turn
+        own=Own(*([zero] * len(Own._fields))), tables=tables, current=current
     )
-    given = {"stop": stop, "floor": floor, "total": total, "base": base}
+    blank = blank._replace(limits=Limits(*(jnp.asarray(n, jnp.int32) for n in limits)))
+    given = {"floor": floor, "base": base}
     return blank._replace(**{k: jnp.asarray(v, jnp.int32) for k, v in given.items()})
 
 
@@ -96,26 +107,33 @@ def next_row(me: Program) -> Program:
     return me._replace(pc=me.pc + 1, done=zero, part=zero)
 
 
-def turned_to(me: Program, row: Row) -> Program:
+def goes_to(me: Program, part: Part) -> Program:
+    """On to another part of the row."""
+    return me._replace(part=jnp.full_like(me.part, int(part)))
+
+
+def switched_to(me: Program, row: Row) -> Program:
     """Another file, which may be another process's."""
     handle, process = row.asked.handle, row.asked.order | row.asked.type + 1 << 4
-    passes = {"passes": jnp.ones_like(me.passes), "to": process, "file": row.asked.page}
-    return next_row(me)._replace(next=handle, oldest=handle, **passes)
+    whose = {"switches": jnp.ones_like(me.switches), "to": process, "file": row.asked.page}
+    return next_row(me)._replace(next=handle, oldest=handle, **whose)
 
 
 def shut(me: Program, is_shut: bool) -> Program:
     """No untouched page of the open file is mapped any more, or one is."""
-    return me._replace(turn=me.turn._replace(shut=jnp.full_like(me.turn.shut, is_shut)))
+    current = me.current
+    return me._replace(current=current._replace(shut=jnp.full_like(current.shut, is_shut)))
 
 
 def probed(me: Program, row: Row, answer: Word) -> Program:
     """Others' huge pages, each asked for once; all are given back."""
-    asking = me.part != 1
+    asking = me.part != Part.GIVE
     kept = me.kept + (asking & (answer >= 0))
     asked = me.done + 1
     over = asking & (asked == row.count)
-    asks = me._replace(kept=kept, part=over.astype(jnp.int32), done=jnp.where(over, 0, asked))
+    asks = me._replace(kept=kept, done=jnp.where(over, 0, asked))
     asks = asks._replace(
+        part=jnp.where(over, int(Part.GIVE), int(Part.FIRST)),
         huge_ok=me.huge_ok + jnp.where(over, kept, 0),
         huge_tried=me.huge_tried + jnp.where(over, row.count, 0),
     )
@@ -123,16 +141,16 @@ def probed(me: Program, row: Row, answer: Word) -> Program:
     gives = me._replace(done=me.done + 1)
     gave_all = next_row(gives)._replace(kept=jnp.zeros_like(me.kept))
     gives = select(gives.done == me.kept, gave_all, gives)
-    return select(me.part == 1, gives, select(over & (kept == 0), nothing, asks))
+    return select(~asking, gives, select(over & (kept == 0), nothing, asks))
 
 
 def yielded(me: Program, went: Program, row: Row, on, answer: Word, follows: Program) -> Program:
     """Reclaim calls the pool's shrinker when a huge page is refused; then it is asked for again."""
     others = (row.op == Do.PROBE) | (row.op == Do.DRAIN)
-    refused = others & (me.part == 0) & (answer < 0)
-    follows = select(refused, me._replace(part=jnp.full_like(me.part, YIELD)), follows)
-    again = select(on, went, went._replace(part=jnp.full_like(me.part, AGAIN)))
-    return select(me.part == YIELD, again, follows)
+    refused = others & (me.part == Part.FIRST) & (answer < 0)
+    follows = select(refused, goes_to(me, Part.SHRINK), follows)
+    again = select(on, went, goes_to(went, Part.AGAIN))
+    return select(others & (me.part == Part.SHRINK), again, follows)
 
 
 def drained(me: Program, row: Row, stalls: Word, answer: Word) -> Program:

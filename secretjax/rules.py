@@ -10,20 +10,19 @@ from secretjax.mm.contig import IN_AREA
 from secretjax.mm.layout import Use
 from secretjax.mm.machine import LANES
 from secretjax.mm.state import Command, Flag, Op, Word
-from secretjax.mm.words import DIRECT, PAGEBLOCK_ORDER, THP, Migratetype
+from secretjax.mm.words import DIRECT, PAGEBLOCK_ORDER, PAGEBLOCK_PAGES, THP, Migratetype
 from secretjax.program import (
-    KILLS,
     PATIENCE,
-    SHRINKS,
-    YIELD,
+    Part,
     Program,
     Row,
     drained,
+    goes_to,
     next_row,
     probed,
     select,
     shut,
-    turned_to,
+    switched_to,
     yielded,
 )
 from secretjax.proposals.base import Ask, Proposal, Result, When, choose_command, command
@@ -49,12 +48,12 @@ class Rules:
         """The row with these two words (see `recorded.fetch`)."""
         asked = recorded.decode(word, count)
         op = asked.op
-        shrinks = (op == Do.SHRINK) | (me.part == 1) | (me.part == YIELD)
+        shrinks = (op == Do.SHRINK) | (me.part == Part.SHRINK)
         releases = op == Do.CLOSE
         page = jnp.where(releases, me.oldest, me.next)
         if self.admission.kills:
-            killing = (op == Do.GROW) & (me.part == KILLS)
-            releases, shrinks = releases | killing, shrinks & ~killing
+            killing = me.part == Part.KILL
+            releases = releases | killing
             page = jnp.where(killing, me.sweep, page)
         when = jnp.where(releases, int(When.RELEASE), int(When.FAULT))
         when = jnp.where(op == Do.OPEN, int(When.RESERVE), when)
@@ -66,17 +65,20 @@ class Rules:
 
     def request(self, me: Program, op: Word, count: Word) -> Request:
         """What the admission rule is asked."""
-        own, private = me.own, self.proposal.pool and not self.shares
+        own, charged = me.own, 1
+        if self.proposal.pool and not self.shares:
+            grows = (own.room == 0) | (me.first == 1)
+            charged = jnp.where(grows, PAGEBLOCK_PAGES, 0)
         return Request(
             pages=jnp.where(op == Do.OPEN, count, 1),
-            grows=((own.room == 0) | (me.first == 1)) & private,
-            mine=me.turn.mine,
-            users=me.turn.users,
+            charged=charged,
+            mine=me.current.mine,
+            users=me.current.users,
             held=own.held - own.singles,
             pool=own.pool,
             reserved=own.reserved,
             promised=me.promised,
-            total=me.total,
+            limits=me.limits,
         )
 
     def need(self, asked: Request, op: Word, count: Word) -> Word:
@@ -96,7 +98,7 @@ class Rules:
         """Whether the process was killed, and its files with it."""
         if not self.admission.kills:
             return jnp.zeros((), bool)
-        return me.turn.mine.killed > 0
+        return me.current.mine.killed > 0
 
     def goes_on(self, me: Program, row: Row, free: Word) -> Flag:
         """Whether the user of the open file touches another page, and may have it."""
@@ -110,14 +112,14 @@ class Rules:
     def command(self, me: Program, row: Row, free: Word) -> Command:
         """The command of this step."""
         op = row.op
-        opens = (op == Do.OPEN) & self.reserves & ((me.part == SHRINKS) | row.may)
-        grows = (op == Do.GROW) & ((me.part > 0) | self.goes_on(me, row, free))
+        opens = (op == Do.OPEN) & self.reserves & ((me.part == Part.SHRINK) | row.may)
+        grows = (op == Do.GROW) & ((me.part != Part.FIRST) | self.goes_on(me, row, free))
         closes = (op == Do.CLOSE) & ~self.is_gone(me)
         user = opens | grows | closes | ((op == Do.SHRINK) & self.shares)
-        user = user | (op == Do.FILL) | (me.part == YIELD)
+        user = user | (op == Do.FILL) | (me.part == Part.SHRINK)
         handle = me.base + me.kept
         movable = Migratetype.MOVABLE
-        probing = op == Do.PROBE
+        probing, gives = op == Do.PROBE, me.part == Part.GIVE
         use = Use.USED | jnp.where(probing, int(Use.LRU), 0)
         may = jnp.where(probing, THP, DIRECT)
         huge = command(Op.GET, PAGEBLOCK_ORDER, movable, use, owner=handle, compact=may)
@@ -126,8 +128,8 @@ class Rules:
         return choose_command([
             (op < Do.OPEN, row.asked),
             (user, self.proposal.command(me.own, row.event)),
-            ((probing & (me.part != 1)) | ((op == Do.DRAIN) & ~self.gave_up(me, row)), huge),
-            (probing & (me.part == 1), give),
+            ((probing & ~gives) | ((op == Do.DRAIN) & ~self.gave_up(me, row)), huge),
+            (probing & gives, give),
             (op == Do.TAKES, area),
         ])  # fmt: skip
 
@@ -150,7 +152,7 @@ class Rules:
                 ),
             ),
             (Do.SHRINK, select(on & self.shares, went, next_row(went if self.shares else me))),
-            (Do.FILE, turned_to(me, row)),
+            (Do.FILE, switched_to(me, row)),
             (Do.FILL, select(on, went, self.filled(me, went, row))),
             (Do.PROBE, probed(me, row, answer)),
             (
@@ -168,32 +170,31 @@ class Rules:
     def filled(self, me: Program, went: Program, row: Row) -> Program:
         """The pool has what could be had: it keeps that, and promises each user his share of it."""
         enough = went.own.pool >= row.count
-        users = me.tables.present.sum(dtype=jnp.int32)
-        promised = jnp.where(enough, self.admission.minimum(me.total, users), 0)
+        promised = jnp.where(enough, me.limits.least, 0)
         own = went.own._replace(least=row.count)
-        passes = {"passes": jnp.ones_like(went.passes), "to": went.turn.process}
-        return next_row(went._replace(own=own, promised=promised, **passes))
+        whose = {"switches": jnp.ones_like(went.switches), "to": went.current.process}
+        return next_row(went._replace(own=own, promised=promised, **whose))
 
     def whole(self, me: Program, lean: Program) -> Program:
-        """The program after a step, with its tables; the turn passes where a state says so."""
+        """The program after a step, with its tables; another process runs where a state says so."""
 
-        def pass_turn(_, now):
-            tables, turn = book.passed(now.tables, now.turn, now.to, now.file)
-            next_one = now._replace(tables=tables, turn=turn, sweep=turn.first)
-            next_one = next_one._replace(passes=jnp.zeros_like(now.passes))
+        def switch(_, now):
+            tables, current = book.switched(now.tables, now.current, now.to, now.file)
+            next_one = now._replace(tables=tables, current=current, sweep=current.first)
+            next_one = next_one._replace(switches=jnp.zeros_like(now.switches))
             if self.reserves:
                 rows = tables.user
                 counts = (book.column(rows, name) for name in ("held", "mapped"))
                 owed = self.admission.owed(*counts, now.promised)
-                owed = jnp.where(book.others(tables, turn.user), owed, 0)
+                owed = jnp.where(book.others(tables, current.user), owed, 0)
                 next_one = next_one._replace(others=owed.sum(dtype=jnp.int32))
-            return select(now.passes == 1, next_one, now)
+            return select(now.switches == 1, next_one, now)
 
-        needed = lax.pmax(lean.passes, LANES)
-        me = lax.fori_loop(0, needed, pass_turn, lean._replace(tables=me.tables))
+        needed = lax.pmax(lean.switches, LANES)
+        me = lax.fori_loop(0, needed, switch, lean._replace(tables=me.tables))
         if not self.reserves:
             return me
-        users = me.turn.users
+        users = me.current.users
         owed = me.others + self.admission.owed(users.held, users.mapped, me.promised)
         return me._replace(own=me.own._replace(reserved=owed))
 
@@ -205,8 +206,8 @@ class Rules:
         pool = own.pool - was.pool + own.singles - was.singles
         kills = jnp.zeros_like(held)
         if self.admission.kills:
-            ends = (me.part == KILLS) & (follows.part != KILLS)
-            kills = ((row.op == Do.GROW) & ends).astype(jnp.int32)
+            ends = (me.part == Part.KILL) & (follows.part != Part.KILL)
+            kills = ends.astype(jnp.int32)
         change = Counts(
             held=held,
             mapped=gone("mapped"),
@@ -217,12 +218,12 @@ class Rules:
             killed=kills,
         )
         add = lambda counts: Counts(*(a + b for a, b in zip(counts, change, strict=True)))  # noqa: E731
-        turn = follows.turn._replace(mine=add(me.turn.mine), users=add(me.turn.users))
+        current = follows.current._replace(mine=add(me.current.mine), users=add(me.current.users))
         opened = (row.op == Do.OPEN) & on & (follows.refused == 0)
         closed = (row.op == Do.CLOSE) & on
         up = me.up + opened - closed - (gone("refused_fault") > 0)
         still = me.refused_mmap + me.refused_fault == 0
-        return follows._replace(turn=turn, up=jnp.where(still, up, me.up), tables=None)
+        return follows._replace(current=current, up=jnp.where(still, up, me.up), tables=None)
 
     def opened(self, me: Program, went: Program, row: Row, result: Word) -> Program:
         """mmap: the pages are promised, or the file is refused and what was gathered goes back."""
@@ -237,11 +238,11 @@ class Rules:
         if not self.reserves:
             return select(row.may, yes, next_row(no))
         yes = yes._replace(own=went.own)
-        gathered = no._replace(own=went.own, part=jnp.full_like(me.part, SHRINKS))
+        gathered = goes_to(no._replace(own=went.own), Part.SHRINK)
         tried = select(result == Result.ON, went, select(result == Result.REFUSED, gathered, yes))
         tried = select(row.may, tried, next_row(no))
         shrinks = select(result == Result.ON, went, next_row(went))
-        return select(me.part == SHRINKS, shrinks, tried)
+        return select(me.part == Part.SHRINK, shrinks, tried)
 
     def grown(self, me: Program, went: Program, row: Row, result, answer, free) -> Program:
         """A fault: granted, refused (then the file asks no more), or not even tried."""
@@ -279,16 +280,15 @@ class Rules:
         grown = select(self.goes_on(me, row, free), tried, over)
         if not self.admission.kills:
             return grown
-        grown = select(by_rule & (me.part == 0), self.called(me, over), grown)
-        return select(me.part > 0, self.swept(me, went, result, answer), grown)
+        grown = select(by_rule & (me.part == Part.FIRST), self.called(me, over), grown)
+        return select(me.part != Part.FIRST, self.swept(me, went, result, answer), grown)
 
     def called(self, me: Program, over: Program) -> Program:
         """The OOM killer takes the largest process of the user; a dead one just asks no more."""
-        comes = me._replace(
-            part=jnp.full_like(me.part, KILLS),
-            passes=jnp.ones_like(me.passes),
+        comes = goes_to(me, Part.KILL)._replace(
+            switches=jnp.ones_like(me.switches),
             to=jnp.full_like(me.to, book.LARGEST),
-            asker=me.turn.process,
+            asker=me.current.process,
             chunk=me.own.chunk,
             killed=me.killed + 1,
         )
@@ -296,33 +296,32 @@ class Rules:
 
     def swept(self, me: Program, went: Program, result: Word, answer: Word) -> Program:
         """All pages of the killed process go, then idle pageblocks; the fault is tried again."""
-        own, mine = went.own, me.turn.process == me.asker
+        own, mine = went.own, me.current.process == me.asker
         one = went._replace(
             own=own._replace(held=own.held - (answer != -1)),
             sweep=me.sweep + 1,
         )
         back = one.own._replace(chunk=me.chunk, room=jnp.where(mine, 0, one.own.room))
-        last = one._replace(
+        last = goes_to(one, Part.SHRINK if self.eager else Part.FIRST)._replace(
             own=back,
-            part=jnp.full_like(me.part, SHRINKS if self.eager else 0),
-            mapped=me.mapped - me.turn.mine.mapped,
-            passes=jnp.ones_like(me.passes),
+            mapped=me.mapped - me.current.mine.mapped,
+            switches=jnp.ones_like(me.switches),
             to=me.asker,
         )
-        one = select(one.sweep >= me.turn.behind, last, one)
-        one = select(me.part == SHRINKS, went._replace(part=jnp.zeros_like(me.part)), one)
+        one = select(one.sweep >= me.current.behind, last, one)
+        one = select(me.part == Part.SHRINK, goes_to(went, Part.FIRST), one)
         return select(result == Result.ON, went, one)
 
     def closed(self, me: Program, went: Program, row: Row, result: Word, answer: Word) -> Program:
         """A file ends: its pages one by one, then a shared pool's idle pageblocks."""
         own = went.own._replace(held=went.own.held - (answer != -1))
-        idle = (me.turn.mine.mapped > 0) & (me.turn.shut == 0)
+        idle = (me.current.mine.mapped > 0) & (me.current.shut == 0)
         untouched = (answer == -1) & idle
         one = went._replace(
             own=own, done=me.done + 1, oldest=me.oldest + 1, mapped=me.mapped - untouched
         )
-        last = one._replace(part=jnp.full_like(me.part, SHRINKS)) if self.eager else next_row(one)
+        last = goes_to(one, Part.SHRINK) if self.eager else next_row(one)
         released = select(one.done == row.count, last, one)
         released = select(result == Result.ON, went, released)
         shrinks = select(result == Result.ON, went, next_row(went))
-        return select(me.part == SHRINKS, shrinks, released)
+        return select(me.part == Part.SHRINK, shrinks, released)

@@ -2,14 +2,11 @@
 
 from dataclasses import dataclass
 
-import jax.numpy as jnp
-
-from secretjax.admission.base import Admission
-from secretjax.mm.words import PAGEBLOCK_PAGES
+from secretjax.admission.base import Limited, Limits
 
 
 @dataclass(frozen=True)
-class Memcg(Admission):
+class Memcg(Limited):
     """A fault that would pass the tenant's limit kills the largest process of the cgroup.
 
     By page: filemap_add_folio() charges each page as page cache. `chunks`: v16's file pools charge
@@ -35,12 +32,9 @@ class Memcg(Admission):
     limit_percent: int = 20
     chunks: bool = False
 
-    def charges(self, asked):
-        limit = asked.total * self.limit_percent // 100
-        if self.chunks:
-            more = jnp.where(asked.grows, PAGEBLOCK_PAGES, 0)
-            return asked.users.charged + more <= limit
-        return asked.users.held + asked.pages <= limit
+    def limits(self, total, users):
+        limit = total * self.limit_percent // 100
+        return Limits(charged=limit) if self.chunks else Limits(held=limit)
 
 
 ADMISSION = Memcg

@@ -2,11 +2,11 @@
 
 from dataclasses import dataclass
 
-from secretjax.admission.base import Admission
+from secretjax.admission.base import Limited, Limits
 
 
 @dataclass(frozen=True)
-class MemlockMm(Admission):
+class MemlockMm(Limited):
     """mmap fails with -EAGAIN when one process's mapped secret memory would pass the limit.
 
     secretmem_mmap() asks mlock_future_ok(): the length counts in mm->locked_vm at once, touched or
@@ -25,8 +25,8 @@ class MemlockMm(Admission):
     slot = 2
     limit_kib: int = 8192
 
-    def maps(self, asked):
-        return asked.mine.held + asked.mine.mapped + asked.pages <= self.limit_kib // 4
+    def limits(self, total, users):
+        return Limits(mm=self.limit_kib // 4)
 
 
 ADMISSION = MemlockMm

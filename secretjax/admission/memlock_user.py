@@ -2,11 +2,11 @@
 
 from dataclasses import dataclass
 
-from secretjax.admission.base import Admission
+from secretjax.admission.base import Limited, Limits
 
 
 @dataclass(frozen=True)
-class MemlockUser(Admission):
+class MemlockUser(Limited):
     """A fault ends in SIGBUS when the user's touched secret pages would pass the limit.
 
     Each page is charged to user->locked_vm when it is allocated and uncharged when it is freed, so
@@ -22,8 +22,8 @@ class MemlockUser(Admission):
     slot = 3
     limit_kib: int = 8192
 
-    def charges(self, asked):
-        return asked.users.held + asked.pages <= self.limit_kib // 4
+    def limits(self, total, users):
+        return Limits(held=self.limit_kib // 4)
 
 
 ADMISSION = MemlockUser

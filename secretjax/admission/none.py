@@ -2,11 +2,11 @@
 
 from dataclasses import dataclass
 
-from secretjax.admission.base import Admission
+from secretjax.admission.base import Limited
 
 
 @dataclass(frozen=True)
-class Nobody(Admission):
+class Nobody(Limited):
     """Every mmap succeeds; who comes too late is refused at the fault.
 
     Not modelled: nothing, it is the absence of a rule.

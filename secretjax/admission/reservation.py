@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import jax.numpy as jnp
 
-from secretjax.admission.base import Admission
+from secretjax.admission.base import NO_LIMIT, Admission, Limits
 from secretjax.errors import UserError
 from secretjax.mm.words import PAGEBLOCK_PAGES
 
@@ -50,10 +50,21 @@ class Reservation(Admission):
     def fits(self, proposal):
         return proposal.pool
 
-    def fill(self, total, users):
-        return max(total * self.filled_percent // 100, users * self.minimum(total, users))
+    def limits(self, total, users):
+        most = total * self.most_percent // 100
+        held = most if self.noreserve else NO_LIMIT
+        mapped = NO_LIMIT if self.noreserve else most
+        pool = total * self.max_percent // 100
+        return Limits(mapped=mapped, held=held, pool=pool, least=self.least(total, users))
 
-    def minimum(self, total, users):
+    def program(self):
+        return Reservation(noreserve=self.noreserve)
+
+    def fill(self, total, users):
+        return max(total * self.filled_percent // 100, users * self.least(total, users))
+
+    def least(self, total: int, users: int) -> int:
+        """Pages of each mount's minimum: none where they do not all fit."""
         least = total * self.least_percent // 100
         return least * (users * least <= total * self.max_percent // 100)
 
@@ -68,28 +79,18 @@ class Reservation(Admission):
         return jnp.maximum(has + asked.pages, asked.promised) - jnp.maximum(has, asked.promised)
 
     def maps(self, asked):
-        if self.noreserve:
-            return asked.pages == asked.pages
-        has = asked.users.held + asked.users.mapped
-        most = asked.total * self.most_percent // 100
         pool = asked.held + asked.reserved + self.more(asked)
-        return (has + asked.pages <= most) & (pool <= self.most(asked))
+        return super().maps(asked) & (self.noreserve | (pool <= asked.limits.pool))
 
     def owes(self, asked):
         own = asked.users.held < asked.promised
         return own if self.noreserve else own | (asked.mine.mapped > 0)
 
     def charges(self, asked):
-        if not self.noreserve:
-            return asked.pages == asked.pages
-        bounded = asked.users.held < asked.total * self.most_percent // 100
         free = asked.pool - asked.held > asked.reserved
-        grows = asked.pool + PAGEBLOCK_PAGES <= self.most(asked)
-        return bounded & (self.owes(asked) | free | grows)
-
-    def most(self, asked):
-        """Pages that the pool may have."""
-        return asked.total * self.max_percent // 100
+        grows = asked.pool + PAGEBLOCK_PAGES <= asked.limits.pool
+        may = self.owes(asked) | free | grows
+        return super().charges(asked) & (may | (not self.noreserve))
 
 
 ADMISSION = Reservation

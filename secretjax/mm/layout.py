@@ -72,10 +72,12 @@ class Use(IntEnum):
     SECRET = 4  # held by a user of secret memory
     UNMAPPED = 8  # absent from the direct map
     FIXED = 16  # cannot be migrated although on an LRU list
-    POOL = 32  # held by a pool, not yet by a user
+    POOL = 32  # of a pool's pageblock
     TABLE = 64  # page table of the direct map
     MOVED = 128  # its content is elsewhere: given back when the batch has been migrated
 
+
+IN_POOL = Use.POOL | Use.UNMAPPED  # goes to the pool's lists, which hold no page that is mapped
 
 CLASS_SHIFT = 8
 

@@ -20,13 +20,13 @@ from secretjax.mm.act import seldom, usual
 from secretjax.mm.choose import Choice, choose
 from secretjax.mm.commit import commit
 from secretjax.mm.layout import (
+    IN_POOL,
     LOW_ORDER_LISTS,
     NODE,
     ORDER_SHIFT,
     PCP_TYPES,
     TAKEN,
     TYPE,
-    Use,
     Where,
     absent_at,
     code,
@@ -205,7 +205,7 @@ def look(zone: Zone, command: Command, go: Flag, pages: int) -> tuple[View, Choi
     block_at = jnp.where(tables, table_at(pages, p), block_at)
     block = zone.block[block_at]
     gives = (kind == Op.FREE) | (kind == Op.PUT)
-    pooled = gives & ((near0 & Use.POOL) != 0)
+    pooled = gives & ((near0 & IN_POOL) == IN_POOL)
     label = jnp.where(pooled, int(Migratetype.POOL), block & TYPE)
     type_ = jnp.where(gives | (kind == Phase.AGAIN) | is_drain, label, now.type)
     if_oldest = cached(kind, command, choice.index, type_, now.sub)

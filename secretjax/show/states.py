@@ -17,7 +17,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from secretjax.errors import UserError
-from secretjax.mm.layout import Use
+from secretjax.mm.layout import IN_POOL, Use
 from secretjax.mm.state import Command, Op
 from secretjax.mm.words import (
     DIRECT,
@@ -105,15 +105,20 @@ class Machine(NamedTuple):
 class Config(NamedTuple):
     """A proposal within an event, or at its end.
 
-    pooled   the block in hand is marked as the pool's
-    got      what the page that was touched is now, as MAP would answer
+    use   of the block in hand
+    got   what the page that was touched is now, as MAP would answer
     """
 
     own: Own
     ask: Ask
     result: int = Result.ON
-    pooled: bool = False
+    use: int = 0
     got: int | None = None
+
+    @property
+    def pooled(self) -> bool:
+        """Whether the block in hand goes to the pool's lists (`mm.machine.look`)."""
+        return self.use & IN_POOL == IN_POOL
 
 
 class Key(NamedTuple):
@@ -265,15 +270,17 @@ class _Explorer:
     def told(self, config: Config, command: Command, answer: int) -> Config:
         """After an answer."""
         _, turn = self.drive(config.own, config.ask, answer)
-        pooled, got = config.pooled, config.got
+        config = config._replace(own=turn.own, result=turn.result)
         mine = answer >= 0 and command.owner == HANDLE
         if command.op in (Op.ALLOC, Op.GET, Op.TAKE) and answer >= 0:
-            pooled = (command.use & Use.POOL) != 0
-            got = _order(command) | (POOLED if pooled else 0) if mine else got
+            config = config._replace(use=command.use)
+            if mine:
+                config = config._replace(got=_order(command) | POOLED * config.pooled)
+        if command.op == Op.UNMAP and answer >= 0:
+            config = config._replace(use=config.use | Use.UNMAPPED)
         if command.op == Op.MAP:
-            pooled = answer >= 0 and (answer & POOLED) != 0
-        got = INSIDE if mine and command.op == Op.NOTE else got
-        return config._replace(own=turn.own, result=turn.result, pooled=pooled, got=got)
+            config = config._replace(use=IN_POOL if answer >= 0 and answer & POOLED else 0)
+        return config._replace(got=INSIDE) if mine and command.op == Op.NOTE else config
 
     def answers(self, command: Command) -> list[tuple[str, int]]:
         """(in words, number) of what the zone may say; none where it does nothing."""

@@ -1,13 +1,10 @@
-"""Files of several processes: how their lives become rows of a script."""
+"""Demands of several processes: how the lives of their files become rows of a script."""
 
+from dataclasses import dataclass
 from itertools import accumulate
 from typing import NamedTuple
 
-import numpy as np
-
-from secretjax.workloads.base import Churn, Do, Script
-
-BATCH = 64  # pages touched between two rounds of background work
+from secretjax.workloads.base import Churn, Do, Script, Workload, rounds
 
 
 class File(NamedTuple):
@@ -32,33 +29,45 @@ def opens(script: Script, file: File) -> None:
     script.do(Do.OPEN, file.pages)
 
 
-def grows(script: Script, file: File, churn: Churn, events: int) -> None:
-    """Then touched from its first page to its last, with background events after each 64 pages."""
-    batches = np.minimum(BATCH, file.pages - np.arange(0, file.pages, BATCH))
-    script.add(churn.between(np.stack([np.full_like(batches, int(Do.GROW)), batches], 1), events))
-
-
 def closes(script: Script, file: File) -> None:
     """It ends, touched or not, refused or not."""
     script.turn_to(*file)
     script.do(Do.CLOSE, file.pages)
 
 
-def rounds(pages: int) -> int:
-    """Rounds of background work that `grows` holds."""
-    return -(-pages // BATCH)
+@dataclass(frozen=True)
+class Files(Workload):
+    """Interface of a demand of files that are touched whole, with background work meanwhile."""
 
+    churn_per_64_pages: int = 16
 
-def arrivals(script: Script, churn: Churn, files: list[File], lives: list[int], events: int):
-    """Files come one after the other and go after so many further arrivals; yields after each."""
-    open_files: list[tuple[int, File]] = []
-    for turn, (file, life) in enumerate(zip(files, lives, strict=True)):
-        for end, old in [one for one in open_files if one[0] <= turn]:
-            closes(script, old)
-            open_files.remove((end, old))
+    def sizes(self, total: int) -> list[int]:
+        """Of each file, or the most that it may have; `total` are managed by the zone."""
+        raise NotImplementedError
+
+    def secret(self, total: int) -> int:
+        return sum(self.sizes(total))
+
+    def events(self, total: int) -> int:
+        return sum(map(rounds, self.sizes(total))) * self.churn_per_64_pages
+
+    def begins(self, script: Script, file: File, churn: Churn) -> None:
+        """A file is mapped and touched from its first page to its last."""
         opens(script, file)
-        grows(script, file, churn, events)
-        open_files.append((turn + life, file))
-        yield turn + 1
-    for _, old in open_files:
-        closes(script, old)
+        script.add(churn.during(file.pages, self.churn_per_64_pages))
+
+    def arrivals(self, script: Script, churn: Churn, files: list[File], lives: list[int]):
+        """Files come one after the other and go after so many further arrivals.
+
+        Yields after each, with how many have come.
+        """
+        open_files: list[tuple[int, File]] = []
+        for turn, (file, life) in enumerate(zip(files, lives, strict=True)):
+            for end, old in [one for one in open_files if one[0] <= turn]:
+                closes(script, old)
+                open_files.remove((end, old))
+            self.begins(script, file, churn)
+            open_files.append((turn + life, file))
+            yield turn + 1
+        for _, old in open_files:
+            closes(script, old)

@@ -4,12 +4,12 @@ from dataclasses import dataclass
 
 from secretjax.errors import UserError
 from secretjax.ledger import PROCESSES, VICTIM
-from secretjax.workloads._files import File, closes, grows, opens, rounds
-from secretjax.workloads.base import Churn, Script, Workload
+from secretjax.workloads._files import File, Files, closes, opens
+from secretjax.workloads.base import Churn, Script
 
 
 @dataclass(frozen=True)
-class Adversary(Workload):
+class Adversary(Files):
     """`processes` processes of one user map and touch `files_each` files each, together
     `percent_each` of memory; then a victim, another user, maps and touches `victim_percent`.
 
@@ -30,7 +30,6 @@ class Adversary(Workload):
     users: bool = False
     idle: bool = False
     victim_percent: int = 5
-    churn_per_64_pages: int = 16
 
     def __post_init__(self):
         if not 1 <= self.processes < PROCESSES:
@@ -46,22 +45,19 @@ class Adversary(Workload):
         asked = max(total * self.victim_percent // 100, 1)
         return [*files, File(len(files) * pages, asked, VICTIM, VICTIM)]
 
-    def secret(self, total: int) -> int:
-        return sum(file.pages for file in self.files(total))
-
-    def events(self, total: int) -> int:
-        return sum(rounds(file.pages) for file in self.files(total)) * self.churn_per_64_pages
+    def sizes(self, total: int) -> list[int]:
+        return [file.pages for file in self.files(total)]
 
     def write(self, script: Script, total: int, churn: Churn) -> None:
         script.measure("start")
         *attack, victim = self.files(total)
         for file in attack:
-            opens(script, file)
-            if not self.idle:
-                grows(script, file, churn, self.churn_per_64_pages)
+            if self.idle:
+                opens(script, file)
+            else:
+                self.begins(script, file, churn)
         script.measure("attacked")
-        opens(script, victim)
-        grows(script, victim, churn, self.churn_per_64_pages)
+        self.begins(script, victim, churn)
         script.measure("asked")
         for file in (*attack, victim):
             closes(script, file)

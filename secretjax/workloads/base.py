@@ -32,6 +32,14 @@ class Do(IntEnum):
     FILE = 24  # what follows is about another file (`Script.turn_to`)
 
 
+BATCH = 64  # pages touched between two rounds of background work
+
+
+def rounds(pages: int) -> int:
+    """Rounds of background work while so many pages are touched."""
+    return -(-pages // BATCH)
+
+
 @dataclass
 class Script:
     """Rows [rows, 2], the rows to wait at for measuring, and what the handles stand for."""
@@ -41,7 +49,7 @@ class Script:
     length: int = 0
     stops: list[tuple[str, int]] = field(default_factory=list)
     rng: np.random.Generator | None = None  # of the state, for what the demand draws
-    files: dict[int, tuple[int, int, int]] = field(default_factory=dict)  # see `turn_to`
+    files: dict[int, tuple[int, int, int, int]] = field(default_factory=dict)  # see `turn_to`
 
     def add(self, rows: np.ndarray) -> None:
         """Rows at the end."""
@@ -57,8 +65,7 @@ class Script:
 
         The pages of a process have handles next to each other, whatever the order of its files.
         """
-        self.files.setdefault(handle, (pages, process, user))
-        number = list(self.files).index(handle)
+        number = self.files.setdefault(handle, (len(self.files), pages, process, user))[0]
         if number >= FILES:
             raise UserError(f"the demand has more than {FILES} files of several processes")
         # the process takes the bits of an order and of a type
@@ -67,10 +74,10 @@ class Script:
 
     def owners(self) -> dict[str, np.ndarray]:
         """What `ledger.begin` wants; without `turn_to` everything is process 0's of user 0."""
-        files = self.files or {0: (self.secret, 0, 0)}
+        files = self.files or {0: (0, self.secret, 0, 0)}
         owner, first, behind, present = np.zeros((4, PROCESSES), np.int32)
         first[:] = self.secret
-        for handle, (pages, process, whose) in files.items():
+        for handle, (_, pages, process, whose) in files.items():
             owner[process], present[whose] = whose, 1
             first[process] = min(first[process], handle)
             behind[process] = max(behind[process], handle + pages)
@@ -172,12 +179,12 @@ class Churn:
         rows = np.stack([words, self.first_handle + slot], 1)
         return rows * (gives | (at // 2 >= self.WINDOW))[:, None]
 
-    def between(self, steps: np.ndarray, events: int) -> np.ndarray:
-        """Rows [steps, 2] with so many events after each."""
-        rows = np.concatenate(
-            [steps[:, None], self.rows(len(steps) * events).reshape(len(steps), events, 2)], 1
-        )
-        return rows.reshape(-1, 2)
+    def during(self, pages: int, events: int) -> np.ndarray:
+        """Rows that touch the next pages of the open file, so many events after each `BATCH`."""
+        touched = np.minimum(BATCH, pages - np.arange(0, pages, BATCH))
+        steps = np.stack([np.full_like(touched, int(Do.GROW)), touched], 1)
+        events = self.rows(len(steps) * events).reshape(len(steps), events, 2)
+        return np.concatenate([steps[:, None], events], 1).reshape(-1, 2)
 
 
 class Pages:

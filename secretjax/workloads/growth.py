@@ -6,10 +6,9 @@ import numpy as np
 
 from secretjax.mm.background import FAULT
 from secretjax.mm.state import Op
-from secretjax.workloads.base import Churn, Do, Script, Workload
+from secretjax.workloads.base import BATCH, Churn, Do, Script, Workload
 
 MOST_REST = 1_000_000
-BATCH = 64  # pages touched between two rounds of background work
 
 
 @dataclass(frozen=True)
@@ -50,9 +49,7 @@ class Growth(Workload):
         script.measure("start")
         for percent, pages in zip(self.percents, self.sizes(total), strict=True):
             script.do(Do.OPEN, pages)
-            batches = np.minimum(BATCH, pages - np.arange(0, pages, BATCH))
-            grows = np.stack([np.full_like(batches, int(Do.GROW)), batches], 1)
-            script.add(churn.between(grows, self.churn_per_64_pages))
+            script.add(churn.during(pages, self.churn_per_64_pages))
             if self.huge_pages:
                 script.do(Do.PROBE, self.huge_pages)
             script.measure(f"grow_{percent}")

@@ -4,12 +4,12 @@ from dataclasses import dataclass
 
 from secretjax.errors import UserError
 from secretjax.ledger import PROCESSES
-from secretjax.workloads._files import closes, grows, laid_out, opens, rounds
-from secretjax.workloads.base import Churn, Do, Script, Workload
+from secretjax.workloads._files import Files, closes, laid_out
+from secretjax.workloads.base import Churn, Do, Script
 
 
 @dataclass(frozen=True)
-class Guests(Workload):
+class Guests(Files):
     """Guests of `percent_each` of memory arrive one after the other, up to the last of `percents`.
 
     A guest is one file of a process and a user of its own, touched whole when it starts, as
@@ -41,41 +41,30 @@ class Guests(Workload):
         """Guests at the same time."""
         return self.percents[-1] // self.percent_each
 
-    def pages(self, total: int) -> list[int]:
+    def sizes(self, total: int) -> list[int]:
         """Of each guest, those that come later too."""
         return [total * self.percent_each // 100] * (self.number() + self.turnover)
 
-    def secret(self, total: int) -> int:
-        return sum(self.pages(total))
-
-    def events(self, total: int) -> int:
-        return sum(map(rounds, self.pages(total))) * self.churn_per_64_pages
-
     def write(self, script: Script, total: int, churn: Churn) -> None:
-        pages = self.pages(total)
+        pages = self.sizes(total)
         number = list(range(len(pages)))
         guests = laid_out(pages, number, number)
         first, late = guests[: self.number()], guests[self.number() :]
         marks = {percent // self.percent_each: percent for percent in self.percents}
         script.measure("start")
         for count, guest in enumerate(first, start=1):
-            self.begin(script, guest, churn)
+            self.begins(script, guest, churn)
             if count in marks:
                 self.look(script, f"guests_{marks[count]}")
         gone = first[: 2 * self.turnover : 2]
         for guest in gone:
             closes(script, guest)
         for guest in late:
-            self.begin(script, guest, churn)
+            self.begins(script, guest, churn)
         self.look(script, "turned")
         for guest in (*(g for g in first if g not in gone), *late):
             closes(script, guest)
         script.measure("released")
-
-    def begin(self, script: Script, guest, churn: Churn) -> None:
-        """A guest starts."""
-        opens(script, guest)
-        grows(script, guest, churn, self.churn_per_64_pages)
 
     def look(self, script: Script, step: str) -> None:
         """Others try for huge pages, then all is measured."""

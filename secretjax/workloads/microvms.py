@@ -4,12 +4,12 @@ from dataclasses import dataclass
 
 from secretjax.errors import UserError
 from secretjax.ledger import PROCESSES
-from secretjax.workloads._files import arrivals, laid_out, rounds
-from secretjax.workloads.base import Churn, Script, Workload
+from secretjax.workloads._files import Files, laid_out
+from secretjax.workloads.base import Churn, Script
 
 
 @dataclass(frozen=True)
-class Microvms(Workload):
+class Microvms(Files):
     """`vms` microVMs arrive; each has `permille_each` of memory, one file, a user of its own.
 
     Each is touched whole and ends after a number of further arrivals drawn geometrically, `life`
@@ -33,23 +33,16 @@ class Microvms(Workload):
         if not 1 <= self.vms <= PROCESSES:
             raise UserError(f"microvms: vms: 1 to {PROCESSES} are modelled")
 
-    def pages(self, total: int) -> int:
-        """Of each microVM."""
-        return max(total * self.permille_each // 1000, 1)
-
-    def secret(self, total: int) -> int:
-        return self.vms * self.pages(total)
-
-    def events(self, total: int) -> int:
-        return self.vms * rounds(self.pages(total)) * self.churn_per_64_pages
+    def sizes(self, total: int) -> list[int]:
+        return [max(total * self.permille_each // 1000, 1)] * self.vms
 
     def write(self, script: Script, total: int, churn: Churn) -> None:
         number = list(range(self.vms))
-        fleet = laid_out([self.pages(total)] * self.vms, number, number)
+        fleet = laid_out(self.sizes(total), number, number)
         lives = script.rng.geometric(1 / self.life, self.vms).tolist()
         marks = {max(self.vms * share // 100, 1): share for share in (25, 50, 75, 100)}
         script.measure("start")
-        for turn in arrivals(script, churn, fleet, lives, self.churn_per_64_pages):
+        for turn in self.arrivals(script, churn, fleet, lives):
             if turn in marks:
                 script.measure(f"vms_{marks[turn]}")
         script.measure("released")

@@ -4,12 +4,12 @@ from dataclasses import dataclass
 
 from secretjax.errors import UserError
 from secretjax.ledger import PROCESSES
-from secretjax.workloads._files import arrivals, laid_out, rounds
-from secretjax.workloads.base import Churn, Script, Workload
+from secretjax.workloads._files import Files, laid_out
+from secretjax.workloads.base import Churn, Script
 
 
 @dataclass(frozen=True)
-class Tenants(Workload):
+class Tenants(Files):
     """`files` files arrive, each of a tenant drawn at random, each touched whole.
 
     Tenant k asks k + 1 times as often as tenant 0. A file has 1 to 2 * `pages` - 1 pages and goes
@@ -31,17 +31,13 @@ class Tenants(Workload):
     short: int = 4
     long: int = 64
     one_in_long: int = 4
-    churn_per_64_pages: int = 16
 
     def __post_init__(self):
         if not 1 <= self.tenants <= PROCESSES:
             raise UserError(f"tenants: tenants: 1 to {PROCESSES} are modelled")
 
-    def secret(self, total: int) -> int:
-        return self.files * (2 * self.pages - 1)
-
-    def events(self, total: int) -> int:
-        return self.files * rounds(2 * self.pages - 1) * self.churn_per_64_pages
+    def sizes(self, total: int) -> list[int]:
+        return [2 * self.pages - 1] * self.files
 
     def write(self, script: Script, total: int, churn: Churn) -> None:
         rng, n = script.rng, self.files
@@ -55,7 +51,7 @@ class Tenants(Workload):
         files = laid_out(pages, whose, whose)
         marks = {max(n * share // 100, 1): share for share in (25, 50, 75, 100)}
         script.measure("start")
-        for turn in arrivals(script, churn, files, lives, self.churn_per_64_pages):
+        for turn in self.arrivals(script, churn, files, lives):
             if turn in marks:
                 script.measure(f"files_{marks[turn]}")
         script.measure("released")

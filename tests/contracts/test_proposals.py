@@ -75,9 +75,9 @@ def looked_at(simulate):
     wrong, check = [], engine.check_faults
 
     def look(zones, *rest):
-        pages = engine.pages_of(zones)
-        for lane in range(zones.block.shape[0]):
-            wrong.extend(validate(jax.tree.map(lambda x, k=lane: x[k], zones), pages))
+        pages, found = engine.pages_of(zones), jax.tree.map(np.asarray, zones)
+        for lane in range(len(found.block)):
+            wrong.extend(validate(jax.tree.map(lambda x, k=lane: x[k], found), pages))
         check(zones, *rest)
 
     engine.check_faults = look

@@ -1,6 +1,6 @@
 """Pools: what they do when they are filled, empty, idle, and what growing them may do."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import ClassVar
 
 import jax.numpy as jnp
@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from secretjax import admission, engine, proposals
+from secretjax.cases import CLASSES
 from secretjax.errors import UserError
 from secretjax.mm.layout import Use
 from secretjax.mm.load import load
@@ -17,7 +18,7 @@ from secretjax.proposals.base import command
 from secretjax.study import plugins
 from secretjax.workloads.base import Do, Script, Workload
 from tests.driver import do
-from tests.zones import scattered
+from tests.zones import fresh, scattered
 
 PAGES = 32 * 512
 
@@ -51,6 +52,28 @@ def run(rows, proposal, start=None, **options):
     starts = [start or scattered(PAGES, below=1024)]
     out = engine.simulate(starts, Rows(rows), made, admission.make("none"), states=1, seed=1)
     return {name: value[0] for name, value in out.values.items()}
+
+
+def last_block():
+    """One free pageblock, all else in use, one entry of 1 GiB: no page for the table of a split."""
+    start = fresh(PAGES, level=3)
+    names = ["anon_lru", "free_buddy"] + ["kernel_other"] * (PAGES // 512 - 2)
+    kinds = [CLASSES.index(name) for name in names]
+    return replace(
+        start, list_pfn=np.array([512]), list_order=np.array([9]), list_mt=np.array([1]),
+        list_kind=np.array([0]), page_class=np.repeat(kinds, 512).astype(np.uint8),
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize("name", ["pmd_pool", "unmapped_blocks"])
+def test_a_block_that_cannot_leave_the_direct_map_is_nobodys_secret(name):
+    options = {"shared": True, "fallback": False} if name == "pmd_pool" else {}
+    value = run(file(10), name, last_block(), **options)
+    for metric in ("granted", "secret_pages", "pool_pages", "nonpresent", "dm_1g_split"):
+        assert (value[metric] == 0).all(), metric
+    assert value["refused_fault"][-1] == 10
+    assert (value["free_pages"] + value["pcp_pages"] == 512).all()
+    assert value["free_2m"][-1] == 1
 
 
 class TestFixedPool:

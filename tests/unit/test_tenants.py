@@ -24,46 +24,66 @@ def counted(*counts):
     return Counts(*(jnp.int32(n) for n in (*counts, *[0] * 7)[:7]))
 
 
-def request(rows, process, pages=1, grows=False, **pool):
+def request(rule, rows, process, pages=1, charged=1, **pool):
     """rows: {process: (user, held, mapped, charged)}; pool: its `pool`, `reserved`, `promised`."""
     user, *mine = rows.get(process, (process, 0, 0, 0))
     users = [sum(his) for his in zip(*(c for u, *c in rows.values() if u == user), strict=True)]
     given = dict.fromkeys(("pool", "reserved", "promised"), 0) | pool
-    given |= {"pages": pages, "held": sum(row[1] for row in rows.values()), "total": TOTAL}
+    given |= {"pages": pages, "charged": charged}
+    given |= {"held": sum(row[1] for row in rows.values())}
     numbers = {name: jnp.int32(n) for name, n in given.items()}
     counts = {"mine": counted(*mine), "users": counted(*users)}
-    return Request(grows=jnp.asarray(grows), **counts, **numbers)
+    return Request(limits=rule.limits(TOTAL, len(rows)), **counts, **numbers)
+
+
+def maps(rule, *asked, **pool):
+    return rule.program().maps(request(rule, *asked, **pool))
+
+
+def charges(rule, *asked, **pool):
+    return rule.program().charges(request(rule, *asked, **pool))
+
+
+def more(rule, *asked, **pool):
+    return rule.program().more(request(rule, *asked, **pool))
+
+
+def owes(rule, *asked, **pool):
+    return rule.program().owes(request(rule, *asked, **pool))
 
 
 class TestRules:
     def test_memlock_mm_counts_the_mapped_pages_of_one_process(self):
         rule = admission.make("memlock_mm", limit_kib=4 * LIMIT)
         rows = {0: (0, 30, 20, 0), 1: (0, 90, 0, 0)}
-        assert rule.maps(request(rows, 0, 50)) and not rule.maps(request(rows, 0, 51))
-        assert rule.maps(request(rows, 1, 10)) and not rule.maps(request(rows, 1, 11))
-        assert rule.maps(request(rows, 2, LIMIT)) and not rule.maps(request(rows, 2, LIMIT + 1))
-        assert rule.charges(request({0: (0, LIMIT, 50, 0)}, 0)), "a fault checks nothing"
+        assert maps(rule, rows, 0, 50) and not maps(rule, rows, 0, 51)
+        assert maps(rule, rows, 1, 10) and not maps(rule, rows, 1, 11)
+        assert maps(rule, rows, 2, LIMIT) and not maps(rule, rows, 2, LIMIT + 1)
+        assert charges(rule, {0: (0, LIMIT, 50, 0)}, 0), "a fault checks nothing"
 
     def test_memlock_user_counts_the_touched_pages_of_all_his_processes(self):
         rule = admission.make("memlock_user", limit_kib=4 * LIMIT)
         rows = {0: (3, 40, 999, 0), 1: (3, 59, 0, 0), 2: (4, LIMIT, 0, 0)}
-        assert rule.charges(request(rows, 0)) and rule.charges(request(rows, 1))
-        assert not rule.charges(request(rows | {1: (3, 60, 0, 0)}, 0))
-        assert not rule.charges(request(rows, 2))
-        assert rule.maps(request(rows, 2, 10 * LIMIT)), "mmap checks nothing"
+        assert charges(rule, rows, 0) and charges(rule, rows, 1)
+        assert not charges(rule, rows | {1: (3, 60, 0, 0)}, 0)
+        assert not charges(rule, rows, 2)
+        assert maps(rule, rows, 2, 10 * LIMIT), "mmap checks nothing"
 
     def test_memcg_charges_pages_or_whole_pageblocks(self):
         limit = TOTAL * 10 // 100
         by_page = admission.make("memcg", limit_percent=10)
         by_block = admission.make("memcg", limit_percent=10, chunks=True)
         rows = {0: (1, 3, 0, limit - 512)}
-        assert by_block.charges(request(rows, 0, grows=True))
+        assert charges(by_block, rows, 0, charged=512)
         rows = {0: (1, 3, 0, limit - 511)}
-        assert not by_block.charges(request(rows, 0, grows=True))
-        assert by_block.charges(request(rows, 0)), "a page of a charged pageblock is free"
-        assert by_page.charges(request(rows, 0, grows=True))
-        assert by_page.charges(request({0: (1, limit - 1, 0, 0)}, 0))
-        assert not by_page.charges(request({0: (1, limit, 0, 0)}, 0))
+        assert not charges(by_block, rows, 0, charged=512)
+        assert charges(by_block, rows, 0), "a page without a pool is charged by itself"
+        assert charges(by_page, rows, 0, charged=512)
+        rows = {0: (1, 3, 0, limit)}
+        assert charges(by_block, rows, 0, charged=0), "its pageblock is charged already"
+        assert not charges(by_block, rows, 0)
+        assert charges(by_page, {0: (1, limit - 1, 0, 0)}, 0)
+        assert not charges(by_page, {0: (1, limit, 0, 0)}, 0)
 
     def test_a_mount_has_a_minimum_and_a_maximum(self):
         rule = admission.make("reservation", max_percent=10, least_percent=1, most_percent=2)
@@ -74,34 +94,34 @@ class TestRules:
         assert rule.owed(*map(jnp.int32, (30, 20, least))) == least - 30
         assert rule.owed(*map(jnp.int32, (least, 20, least))) == 20
         mine = {0: (0, 30, 20, 0)}
-        assert rule.more(request(mine, 0, 10, promised=least)) == 0, "of the mount's own promise"
-        assert rule.more(request(mine, 0, least, promised=least)) == 50
+        assert more(rule, mine, 0, 10, promised=least) == 0, "of the mount's own promise"
+        assert more(rule, mine, 0, least, promised=least) == 50
         others = {1: (1, whole - least, 0, 0)}
         last = {"promised": least, "reserved": least}
-        assert rule.maps(request(others, 0, least, **last))
-        assert not rule.maps(request(others, 0, least + 1, **last))
-        assert rule.maps(request({}, 0, most, promised=least, reserved=least))
-        assert not rule.maps(request({}, 0, most + 1, promised=least, reserved=least))
+        assert maps(rule, others, 0, least, **last)
+        assert not maps(rule, others, 0, least + 1, **last)
+        assert maps(rule, {}, 0, most, promised=least, reserved=least)
+        assert not maps(rule, {}, 0, most + 1, promised=least, reserved=least)
 
     def test_without_reserve_a_fault_takes_what_nobody_was_promised(self):
         rule = admission.make("reservation", max_percent=10, noreserve=True, least_percent=1)
         whole = TOTAL * 10 // 100 // 512 * 512
         rows = {0: (0, 200, 0, 0), 1: (1, whole - 300, 0, 0)}
         full = {"pool": whole, "promised": 160}
-        assert rule.maps(request(rows, 0, 10 * TOTAL, **full)), "mmap promises nothing"
-        assert rule.charges(request(rows, 0, reserved=99, **full))
-        assert not rule.charges(request(rows, 0, reserved=100, **full))
-        assert rule.charges(request(rows, 2, reserved=100, **full)), "his own minimum"
-        assert rule.charges(request(rows, 0, reserved=100, pool=whole - 512, promised=160))
+        assert maps(rule, rows, 0, 10 * TOTAL, **full), "mmap promises nothing"
+        assert charges(rule, rows, 0, reserved=99, **full)
+        assert not charges(rule, rows, 0, reserved=100, **full)
+        assert charges(rule, rows, 2, reserved=100, **full), "his own minimum"
+        assert charges(rule, rows, 0, reserved=100, pool=whole - 512, promised=160)
         promised = admission.make("reservation", max_percent=10)
-        assert promised.charges(request(rows, 0, reserved=100, **full))
-        assert promised.owes(request({0: (0, 0, 1, 0)}, 0))
-        assert not promised.owes(request({0: (0, 1, 0, 0)}, 0))
+        assert charges(promised, rows, 0, reserved=100, **full)
+        assert owes(promised, {0: (0, 0, 1, 0)}, 0)
+        assert not owes(promised, {0: (0, 1, 0, 0)}, 0)
 
     def test_users_do_not_share_a_limit(self):
         for name in ("memlock_user", "memcg"):
             rule = admission.make(name)
-            assert rule.charges(request({0: (0, TOTAL, 0, TOTAL), 5: (5, 0, 0, 0)}, 5))
+            assert charges(rule, {0: (0, TOTAL, 0, TOTAL), 5: (5, 0, 0, 0)}, 5)
 
 
 class TestFairness:
@@ -126,19 +146,19 @@ class TestFairness:
 
 
 def book_of(rows):
-    """Tables of {process: (user, held, mapped)}, and the turn of process 0."""
+    """Tables of {process: (user, held, mapped)}, and process 0 runs."""
     owner, first, behind, present = np.zeros((4, PROCESSES), np.int32)
     first[:] = 1000
     for process, (user, *_) in rows.items():
         owner[process], present[user] = user, 1
         first[process], behind[process] = 10 * process, 10 * process + 10
-    tables, turn = book.begin(owner, first, behind, present)
+    tables, current = book.begin(owner, first, behind, present)
     for process, (user, *counts) in rows.items():
         tables.process[process, : len(counts)] = counts
         tables.user[user, : len(counts)] += np.int32(counts)
-    tables, turn = jax.tree.map(jnp.asarray, (tables, turn))
+    tables, current = jax.tree.map(jnp.asarray, (tables, current))
     mine, users = tables.process[0], tables.user[tables.owner[0]]
-    return tables, turn._replace(mine=Counts(*mine), users=Counts(*users))
+    return tables, current._replace(mine=Counts(*mine), users=Counts(*users))
 
 
 ROWS = {0: (2, 7, 90), 1: (1, 50, 0), 3: (2, 9, 0), 4: (2, 9, 1)}
@@ -146,29 +166,35 @@ ROWS = {0: (2, 7, 90), 1: (1, 50, 0), 3: (2, 9, 0), 4: (2, 9, 1)}
 
 class TestLedger:
     def test_what_a_turn_counted_is_there_when_it_comes_back(self):
-        tables, turn = book_of(ROWS)
-        more = turn.mine._replace(held=turn.mine.held + 4), turn.users._replace(held=jnp.int32(29))
-        turn = turn._replace(mine=more[0], users=more[1], shut=jnp.int32(1))
-        tables, turn = book.passed(tables, turn, jnp.int32(1), jnp.int32(5))
-        assert (int(turn.user), int(turn.mine.held), int(turn.users.held)) == (1, 50, 50)
-        assert (int(turn.first), int(turn.behind), int(turn.shut)) == (10, 20, 0)
-        tables, turn = book.passed(tables, turn, jnp.int32(4), jnp.int32(0))
-        assert (int(turn.user), int(turn.mine.mapped), int(turn.users.held)) == (2, 1, 29)
-        assert int(turn.shut) == 1, "that of file 0"
-        tables, turn = book.passed(tables, turn, jnp.int32(0), jnp.int32(0))
-        assert (int(turn.mine.held), int(turn.mine.mapped)) == (11, 90)
+        tables, current = book_of(ROWS)
+        more = (
+            current.mine._replace(held=current.mine.held + 4),
+            current.users._replace(held=jnp.int32(29)),
+        )
+        current = current._replace(mine=more[0], users=more[1], shut=jnp.int32(1))
+        tables, current = book.switched(tables, current, jnp.int32(1), jnp.int32(5))
+        assert (int(current.user), int(current.mine.held), int(current.users.held)) == (1, 50, 50)
+        assert (int(current.first), int(current.behind), int(current.shut)) == (10, 20, 0)
+        tables, current = book.switched(tables, current, jnp.int32(4), jnp.int32(0))
+        assert (int(current.user), int(current.mine.mapped), int(current.users.held)) == (2, 1, 29)
+        assert int(current.shut) == 1, "that of file 0"
+        tables, current = book.switched(tables, current, jnp.int32(0), jnp.int32(0))
+        assert (int(current.mine.held), int(current.mine.mapped)) == (11, 90)
         assert book.column(tables.user, "held").tolist() == [0, 50, 29] + [0] * (PROCESSES - 3)
 
     def test_the_killer_takes_the_largest_process_of_the_user(self):
-        tables, turn = book_of(ROWS)
-        _, turn = book.passed(tables, turn, jnp.int32(book.LARGEST), jnp.int32(0))
-        assert int(turn.process) == 3, "the first of two"
+        tables, current = book_of(ROWS)
+        _, current = book.switched(tables, current, jnp.int32(book.LARGEST), jnp.int32(0))
+        assert int(current.process) == 3, "the first of two"
         assert int(book.largest(tables, jnp.int32(1))) == 1
 
     def test_registers_count_before_they_are_written_back(self):
-        tables, turn = book_of(ROWS)
-        turn = turn._replace(mine=turn.mine._replace(held=jnp.int32(10)))
-        assert int(book.passed(tables, turn, jnp.int32(book.LARGEST), turn.file)[1].process) == 0
+        tables, current = book_of(ROWS)
+        current = current._replace(mine=current.mine._replace(held=jnp.int32(10)))
+        assert (
+            int(book.switched(tables, current, jnp.int32(book.LARGEST), current.file)[1].process)
+            == 0
+        )
 
 
 def roomy():
@@ -244,6 +270,13 @@ class TestAdversary:
         assert (at(out, "granted", "attacked") == 4 * EACH).all()
         assert (at(out, "secret_pages", "attacked") == limit).all()
         assert (at(out, "refused", "asked") == 0).all(), "the victim has a cgroup of its own"
+
+    def test_without_a_pool_chunks_are_pages(self):
+        chunks, pages = (
+            run("adversary", "memcg", limit_percent=2, chunks=chunks, **ATTACK)
+            for chunks in (True, False)
+        )
+        np.testing.assert_array_equal(chunks.digests, pages.digests)
 
     @pytest.mark.parametrize("proposal", ["per_page", "pmd_pool"])
     def test_who_is_the_largest_itself_asks_no_more(self, proposal):
