@@ -1,5 +1,6 @@
 """Who got secret memory and who was refused: fairness, a victim's failure, density, kills."""
 
+import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Int32
 
@@ -29,7 +30,7 @@ def jain(got: Int32[Array, " users"], among: Int32[Array, " users"]) -> Word:
     x: a grant in thousandths of the largest, rounded down, so that no square overflows.
     """
     most = jnp.max(got)
-    share = jnp.stack([scaled(one, 1000, most) for one in got])
+    share = jax.vmap(lambda one: scaled(one, 1000, most))(got)
     squares = (among > 0).sum(dtype=jnp.int32) * (share * share).sum(dtype=jnp.int32)
     return jnp.where(most > 0, scaled(share.sum(dtype=jnp.int32) ** 2, 1000, squares), 1000)
 
