@@ -44,13 +44,13 @@ AGEING = "[{recipe: meta_like, pages: 65536, states: 3}, {recipe: llfree, pages:
 
 
 @dataclass(frozen=True)
-class Eighth(Proposal):
+class MadeUp(Proposal):
     """A proposal that nobody made. Not modelled: anything."""
 
-    name = "eighth"
-    label = "made-up eighth"
+    name = "made_up"
+    label = "made up"
     source = "nobody"
-    slot = 7
+    slot = 8
     pool = False
     moves = True
 
@@ -65,7 +65,7 @@ def values(arm: Arm, steps: tuple[str, ...], states: int, seed: int) -> dict[str
     """Every metric [states, steps] of an arm."""
     rng = np.random.default_rng(seed)
     pool, reserved = "pool" in arm.proposal, arm.admission != "none"
-    apart = arm.proposal in ("per_page", "migratable", "eighth")
+    apart = arm.proposal in ("per_page", "migratable", "made_up")
     share = np.linspace(0, 0.3, len(steps) - 1)
     want = np.append(share, share[-1]) * PAGES
     zero = np.zeros((states, len(steps)), np.int64)
@@ -102,7 +102,7 @@ def values(arm: Arm, steps: tuple[str, ...], states: int, seed: int) -> dict[str
         "fallback_pages": granted // 5 if pool and not reserved else zero,
         "migrated": rises(rng, states, tuple(want / 4 * ("cma" in arm.proposal or apart)), 0.1),
         "flush": granted * apart + granted // 512,
-        "secret_copied": moved if arm.proposal in ("migratable", "eighth") else zero,
+        "secret_copied": moved if arm.proposal in ("migratable", "made_up") else zero,
         "zeroed": granted,
         "allocated": granted,
     }  # fmt: skip

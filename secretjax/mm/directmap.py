@@ -88,9 +88,9 @@ def remap(plan: Plan, view, command, limits) -> None:
     inside = known & (row == 0)
     plan.fault(here & ~in_use & ~inside & (known | (command.fresh == 0)), Fault.BAD_HANDLE)
     counts = limits.collapse != Collapse.NEVER
-    back = here & in_use & ~pooled & ~counts
-    returns(plan, back, view)
-    first = here & in_use & ~pooled & counts & ((row & Use.UNMAPPED) != 0)
+    absent = here & in_use & ~pooled & ((row & Use.UNMAPPED) != 0)
+    returns(plan, absent & ~counts, view)
+    first = absent & counts
     plan.set(first, phase=int(Phase.BACK))  # comes here again when that is done
     order = ((row >> ORDER_SHIFT) & 15) | jnp.where(pooled, 16, 0)
     plan.finish(here & ~first, jnp.where(in_use, order, jnp.where(inside, -2, -1)))

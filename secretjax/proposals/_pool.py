@@ -106,7 +106,8 @@ class Pool(Proposal):
         got = answer >= 0
         fault, reserve = ask.when == When.FAULT, gathers(ask)
         grew = (stage == GROW) & got
-        in_pool = (stage == TO_POOL) if self.shared else (stage == HIDE) & got
+        in_pool = (stage == HIDE) & got if self.hides else grew
+        in_pool = (stage == TO_POOL) if self.shared else in_pool
         took = (stage == FROM_POOL) & (got if self.shared else stage > 0)
         gone = stage == GIVE
         idle = (stage == IDLE) & got & (self.spare(own) if self.shared else stage < 0)
@@ -122,7 +123,7 @@ class Pool(Proposal):
         )
         on_stage = [
             ((stage == FROM_POOL) & ~got, GROW),
-            (grew, HIDE),
+            (grew, HIDE if self.hides else 0),
             ((stage == HIDE) & got, TO_POOL if self.shared else 0),
             ((stage == HIDE) & ~got, UNDO),
             ((stage == TO_POOL) & fault, FROM_POOL),

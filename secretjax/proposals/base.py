@@ -97,6 +97,7 @@ class Proposal:
     slot      fixed number, gives colour and marker; no two share one
     pool      pages come from a pool of whole pageblocks (an admission may reserve in it)
     moves     its secret pages can be migrated
+    hides     its secret pages leave the direct map: all but a baseline's or a control's
     apart     it zeroes pages through a temporary mapping of one CPU, not in the direct map
     yields    its idle pool blocks go back when a request of others is refused (a shrinker)
     captures  patterns of the names of the captured cases that cover it, none: it is unvalidated
@@ -109,6 +110,7 @@ class Proposal:
     slot: ClassVar[int]
     pool: ClassVar[bool] = False  # then it has the options of `_pool.Pool`
     moves: ClassVar[bool] = False
+    hides: ClassVar[bool] = True
     apart: ClassVar[bool] = False
     yields: ClassVar[bool] = False
     captures: ClassVar[tuple[str, ...]] = ()

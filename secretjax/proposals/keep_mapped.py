@@ -20,6 +20,7 @@ class KeepMapped(Proposal):
     source = "no proposal: anonymous memory, mm/memory.c, do_anonymous_page()"
     slot = 0
     captures = ("f_anon*",)
+    hides = False
 
     def command(self, own, ask):
         return choose_command([

@@ -4,7 +4,11 @@ from dataclasses import dataclass
 from itertools import accumulate
 from typing import NamedTuple
 
-from secretjax.workloads.base import Churn, Do, Script, Workload, rounds
+import numpy as np
+
+from secretjax.errors import UserError
+from secretjax.mm.words import Migratetype
+from secretjax.workloads.base import BATCH, GIVE, Churn, Do, Script, Workload, rounds, take
 
 
 class File(NamedTuple):
@@ -14,6 +18,7 @@ class File(NamedTuple):
     pages: int
     process: int
     user: int
+    secret: bool = True  # else as much anonymous memory
 
 
 def laid_out(pages: list[int], process: list[int], user: list[int]) -> list[File]:
@@ -23,16 +28,30 @@ def laid_out(pages: list[int], process: list[int], user: list[int]) -> list[File
     return [File(first[k], pages[k], process[k], user[k]) for k in range(len(pages))]
 
 
+def turns_to(script: Script, file: File) -> None:
+    """What follows is about that file."""
+    script.turn_to(file.handle, file.pages, file.process, file.user)
+
+
 def opens(script: Script, file: File) -> None:
     """It is mapped."""
-    script.turn_to(*file)
+    turns_to(script, file)
     script.do(Do.OPEN, file.pages)
+
+
+def anonymous(file: File, word: int) -> np.ndarray:
+    """Rows with this word, one for each page of a file that is not secret."""
+    handles = file.handle + np.arange(file.pages)
+    return np.stack([np.full_like(handles, word), handles], 1)
 
 
 def closes(script: Script, file: File) -> None:
     """It ends, touched or not, refused or not."""
-    script.turn_to(*file)
-    script.do(Do.CLOSE, file.pages)
+    if file.secret:
+        turns_to(script, file)
+        script.do(Do.CLOSE, file.pages)
+    else:
+        script.add(anonymous(file, GIVE))
 
 
 @dataclass(frozen=True)
@@ -53,8 +72,14 @@ class Files(Workload):
 
     def begins(self, script: Script, file: File, churn: Churn) -> None:
         """A file is mapped and touched from its first page to its last."""
-        opens(script, file)
-        script.add(churn.during(file.pages, self.churn_per_64_pages))
+        if file.secret:
+            opens(script, file)
+            script.add(churn.during(file.pages, self.churn_per_64_pages))
+            return
+        touched = anonymous(file, take(int(Migratetype.MOVABLE)))
+        for first in range(0, file.pages, BATCH):
+            script.add(touched[first : first + BATCH])
+            script.add(churn.rows(self.churn_per_64_pages))
 
     def arrivals(self, script: Script, churn: Churn, files: list[File], lives: list[int]):
         """Files come one after the other and go after so many further arrivals.
@@ -71,3 +96,31 @@ class Files(Workload):
             yield turn + 1
         for _, old in open_files:
             closes(script, old)
+
+
+@dataclass(frozen=True)
+class Fleet(Files):
+    """Interface of a demand of users who may opt in to secret memory, or not.
+
+    users_percent, hosts_percent: so many opt in, drawn for each state. A user who does not, and
+    every user of a host that does not, has the same memory as ordinary anonymous pages.
+    """
+
+    users_percent: int = 100
+    hosts_percent: int = 100
+
+    def __post_init__(self):
+        for name in ("users_percent", "hosts_percent"):
+            if not 0 <= getattr(self, name) <= 100:
+                raise UserError(f"{self.name}: {name}: 0 to 100")
+
+    def opting(self, rng: np.random.Generator, files: list[File]) -> list[File]:
+        """The files, secret or not."""
+        if self.users_percent == self.hosts_percent == 100:
+            return files
+        rng = np.random.Generator(rng.bit_generator.jumped())  # all else is drawn as without
+        host = rng.integers(100) < self.hosts_percent
+        users = sorted({file.user for file in files})
+        opts = rng.integers(0, 100, len(users)) < self.users_percent
+        who = {user for user, does in zip(users, opts.tolist(), strict=True) if host and does}
+        return [file._replace(secret=file.user in who) for file in files]

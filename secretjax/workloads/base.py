@@ -32,12 +32,19 @@ class Do(IntEnum):
     FILE = 24  # what follows is about another file (`Script.turn_to`)
 
 
+GIVE = int(Op.PUT) | 1 << BY_HANDLE | 1 << FRESH  # the block of a handle, if it is known
 BATCH = 64  # pages touched between two rounds of background work
 
 
 def rounds(pages: int) -> int:
     """Rounds of background work while so many pages are touched."""
     return -(-pages // BATCH)
+
+
+def take(kind: np.ndarray | int) -> np.ndarray | int:
+    """Word of a row that takes a page of this type for a handle, on an LRU list if movable."""
+    on_lru = (kind == Migratetype.MOVABLE) << LRU
+    return int(Op.GET) | (kind + 1) << TYPE | on_lru | 1 << FRESH | 1 << BY_HANDLE
 
 
 @dataclass
@@ -170,12 +177,7 @@ class Churn:
         self.at += events
         gives = at % 2 == 0
         slot = self.turns[np.where(gives, at // 2, at // 2 - self.WINDOW)]
-        known = 1 << BY_HANDLE
-        give = int(Op.PUT) | known | 1 << FRESH
-        kind = self.kind[slot]
-        movable = kind == Migratetype.MOVABLE
-        take = int(Op.GET) | (kind + 1) << TYPE | movable << LRU | 1 << FRESH | known
-        words = np.where(gives, give, take)
+        words = np.where(gives, GIVE, take(self.kind[slot]))
         rows = np.stack([words, self.first_handle + slot], 1)
         return rows * (gives | (at // 2 >= self.WINDOW))[:, None]
 

@@ -4,12 +4,12 @@ from dataclasses import dataclass
 
 from secretjax.errors import UserError
 from secretjax.ledger import PROCESSES
-from secretjax.workloads._files import Files, closes, laid_out
+from secretjax.workloads._files import Fleet, closes, laid_out
 from secretjax.workloads.base import Churn, Do, Script
 
 
 @dataclass(frozen=True)
-class Guests(Files):
+class Guests(Fleet):
     """Guests of `percent_each` of memory arrive one after the other, up to the last of `percents`.
 
     A guest is one file of a process and a user of its own, touched whole when it starts, as
@@ -32,6 +32,7 @@ class Guests(Files):
     huge_pages: int = 8
 
     def __post_init__(self):
+        super().__post_init__()
         if not 1 <= self.percent_each <= min(self.percents):
             raise UserError("guests: percent_each: 1 to the least of percents")
         if self.number() + self.turnover > PROCESSES or 2 * self.turnover > self.number():
@@ -48,7 +49,7 @@ class Guests(Files):
     def write(self, script: Script, total: int, churn: Churn) -> None:
         pages = self.sizes(total)
         number = list(range(len(pages)))
-        guests = laid_out(pages, number, number)
+        guests = self.opting(script.rng, laid_out(pages, number, number))
         first, late = guests[: self.number()], guests[self.number() :]
         marks = {percent // self.percent_each: percent for percent in self.percents}
         script.measure("start")

@@ -4,12 +4,12 @@ from dataclasses import dataclass
 
 from secretjax.errors import UserError
 from secretjax.ledger import PROCESSES
-from secretjax.workloads._files import Files, laid_out
+from secretjax.workloads._files import Fleet, laid_out
 from secretjax.workloads.base import Churn, Script
 
 
 @dataclass(frozen=True)
-class Microvms(Files):
+class Microvms(Fleet):
     """`vms` microVMs arrive; each has `permille_each` of memory, one file, a user of its own.
 
     Each is touched whole and ends after a number of further arrivals drawn geometrically, `life`
@@ -30,6 +30,7 @@ class Microvms(Files):
     churn_per_64_pages: int = 4
 
     def __post_init__(self):
+        super().__post_init__()
         if not 1 <= self.vms <= PROCESSES:
             raise UserError(f"microvms: vms: 1 to {PROCESSES} are modelled")
 
@@ -40,6 +41,7 @@ class Microvms(Files):
         number = list(range(self.vms))
         fleet = laid_out(self.sizes(total), number, number)
         lives = script.rng.geometric(1 / self.life, self.vms).tolist()
+        fleet = self.opting(script.rng, fleet)
         marks = {max(self.vms * share // 100, 1): share for share in (25, 50, 75, 100)}
         script.measure("start")
         for turn in self.arrivals(script, churn, fleet, lives):

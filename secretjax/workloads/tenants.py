@@ -4,12 +4,12 @@ from dataclasses import dataclass
 
 from secretjax.errors import UserError
 from secretjax.ledger import PROCESSES
-from secretjax.workloads._files import Files, laid_out
+from secretjax.workloads._files import Fleet, laid_out
 from secretjax.workloads.base import Churn, Script
 
 
 @dataclass(frozen=True)
-class Tenants(Files):
+class Tenants(Fleet):
     """`files` files arrive, each of a tenant drawn at random, each touched whole.
 
     Tenant k asks k + 1 times as often as tenant 0. A file has 1 to 2 * `pages` - 1 pages and goes
@@ -33,6 +33,7 @@ class Tenants(Files):
     one_in_long: int = 4
 
     def __post_init__(self):
+        super().__post_init__()
         if not 1 <= self.tenants <= PROCESSES:
             raise UserError(f"tenants: tenants: 1 to {PROCESSES} are modelled")
 
@@ -48,7 +49,7 @@ class Tenants(Files):
             [self.short, self.long], n, p=[1 - 1 / self.one_in_long, 1 / self.one_in_long]
         )
         lives = rng.geometric(1 / mean).tolist()
-        files = laid_out(pages, whose, whose)
+        files = self.opting(rng, laid_out(pages, whose, whose))
         marks = {max(n * share // 100, 1): share for share in (25, 50, 75, 100)}
         script.measure("start")
         for turn in self.arrivals(script, churn, files, lives):

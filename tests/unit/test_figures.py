@@ -20,11 +20,11 @@ PANELS = {"growth": "growth", "direct_map": "growth", "small_files": "small_file
 
 @pytest.fixture(scope="module")
 def study(tmp_path_factory):
-    """A study with an eighth proposal, made up here: nothing in the figures may know the others."""
-    known = {**proposals.table(), "eighth": fake_run.Eighth}
+    """A study with a made-up proposal: nothing in the figures may know the others."""
+    known = {**proposals.table(), "made_up": fake_run.MadeUp}
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(proposals, "table", lambda: known)
-        arms = (*fake_run.REAL, "eighth")
+        arms = (*fake_run.REAL, "made_up")
         yield notebook.open(*fake_run.make(tmp_path_factory.mktemp("run"), arms))
 
 
@@ -51,7 +51,7 @@ def mean(study, demand, step, arm, metric):
 
 @pytest.mark.parametrize("name", OF_ARMS)
 def test_a_proposal_that_nobody_made_is_in_every_figure(name, drawn):
-    assert any("made-up eighth" in text for text in texts(drawn[name]))
+    assert any("made up" in text for text in texts(drawn[name]))
 
 
 @pytest.mark.parametrize("name", NAMES)

@@ -4,6 +4,8 @@ import json
 from dataclasses import replace
 from pathlib import Path
 
+import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -13,7 +15,10 @@ from secretjax import cases
 from secretjax import hugetlb as hugetlb_pages
 from secretjax.admission import _hugetlb as hugetlb
 from secretjax.admission._hugetlb import Counters
+from secretjax.admission.base import Request
+from secretjax.admission.reservation import Reservation
 from secretjax.hugetlb import run
+from secretjax.ledger import Counts
 
 FOLDER = Path(__file__).parents[2] / "params" / "kernel"
 
@@ -139,3 +144,38 @@ def test_invariants_under_any_sequence(operations, buddy):
         assert c.sound(), (name, n, before, c)
         assert c.nr - c.free == in_use
         assert c.nr + c.buddy == before.nr + before.buddy
+
+
+event = st.tuples(st.sampled_from(["map", "touch", "close"]), st.integers(0, 1), st.integers(1, 30))
+
+
+@settings(max_examples=100, deadline=None)
+@given(st.lists(event, max_size=40), st.integers(0, 60), st.integers(0, 30), st.integers(1, 80))
+def test_a_reservation_says_what_hugetlb_would_with_pages_of_its_size(events, whole, least, most):
+    """Two users with a mount each; of 100 pages, so that percents are pages."""
+    least = min(least, most, whole)
+    rule = Reservation(max_percent=whole, least_percent=least, most_percent=most)
+    limits = rule.limits(100, 2)
+    c, mounts = Counters(overcommit=whole, buddy=1000), [hugetlb.Subpool(0, most)] * 2
+    for k in range(2 if limits.least else 0):
+        c, mounts[k] = hugetlb.mount(c, limits.least, most)
+    held, mapped = [0, 0], [0, 0]
+    owed = lambda: rule.owed(*map(jnp.int32, (held, mapped, limits.least))).tolist()  # noqa: E731
+    for what, k, pages in events:
+        mine = Counts(held[k], mapped[k], 0, 0, 0, 0, 0)
+        asked = Request(pages, 1, mine, mine, sum(held), 0, sum(owed()), limits.least, limits)
+        asked = jax.tree.map(jnp.int32, asked)
+        if what == "map":
+            after = hugetlb.subpool_reserve(c, mounts[k], pages)
+            assert bool(rule.maps(asked)) == (after is not None)
+            if after:
+                (c, mounts[k]), mapped[k] = after, mapped[k] + pages
+        elif what == "touch" and mapped[k]:
+            assert rule.owes(asked)
+            c, held[k], mapped[k] = hugetlb.fault(c, True), held[k] + 1, mapped[k] - 1
+        elif what == "close" and held[k]:
+            gone = min(pages, held[k])
+            c, mounts[k] = hugetlb.subpool_delete(c, mounts[k], gone)
+            held[k] -= gone
+        assert c.resv == sum(owed()), (what, k, pages)
+        assert c.nr - c.free == sum(held)

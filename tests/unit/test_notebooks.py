@@ -125,14 +125,14 @@ def test_the_pair_says_the_same(file):
 
 @each
 def test_it_shows_a_proposal_that_nobody_made(file, tmp_path, monkeypatch):
-    known = {**proposals.table(), "eighth": fake_run.Eighth}
+    known = {**proposals.table(), "made_up": fake_run.MadeUp}
     monkeypatch.setattr(proposals, "table", lambda: known)
     monkeypatch.setattr(forecast, "forecast", fake_run.forecast)  # notebook 90 simulates
-    made = fake_run.make(tmp_path, (*fake_run.REAL, "eighth"), states=6)
+    made = fake_run.make(tmp_path, (*fake_run.REAL, "made_up"), states=6)
     values = shown(file, *made)
     told = "\n".join(v.data for v in values if isinstance(v.data, str))
     assert all(v is not None for v in values)
-    assert "eighth" in told or file.stem[:2] in ("00", "10", "15")
+    assert "made_up" in told or file.stem[:2] in ("00", "10", "15")
 
 
 @pytest.mark.slow

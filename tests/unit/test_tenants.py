@@ -1,5 +1,7 @@
 """Admission rules and demands of several tenants, against what the sources say they do."""
 
+from typing import ClassVar
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -11,6 +13,7 @@ from secretjax.admission.base import Request
 from secretjax.errors import UserError
 from secretjax.ledger import PROCESSES, Counts
 from secretjax.metrics.tenants import jain, largest_share
+from secretjax.workloads._files import laid_out
 from secretjax.workloads.base import Churn, Pages, Script
 from tests.oracle import streams
 
@@ -368,6 +371,36 @@ class TestTenants:
         assert (at(out, "refused", "released") == 0).all()
         assert (at(out, "secret_pages", "files_100") < at(out, "granted", "files_100")).all()
         assert (at(out, "fairness", "files_100") < 1000).all()
+
+
+class TestOptIn:
+    FLEET: ClassVar = {"files": 48, "pages": 8}
+
+    def test_who_does_not_opt_in_has_ordinary_memory(self):
+        for share in ("users_percent", "hosts_percent"):
+            out = run("tenants", **self.FLEET, **{share: 0})
+            ordinary = run("tenants", proposal="keep_mapped", **self.FLEET)
+            np.testing.assert_array_equal(out.digests, ordinary.digests)
+            assert (at(out, "granted", "files_100") == 0).all()
+            assert (at(out, "used_pages", "files_50") > at(out, "used_pages", "start")).all()
+
+    def test_half_of_the_users_is_half_of_the_files(self):
+        some, every = (run("tenants", **self.FLEET, users_percent=n) for n in (50, 100))
+        granted = [at(out, "granted", "files_100") for out in (some, every)]
+        assert (granted[0] <= granted[1]).all() and 0 < granted[0].sum() < granted[1].sum()
+        assert (at(some, "secret_pages", "released") == 0).all()
+        assert (at(some, "free_pages", "released") > at(some, "free_pages", "files_100")).all()
+
+    def test_a_host_opts_in_or_does_not(self):
+        files = laid_out([3] * 40, list(range(40)), list(range(40)))
+        fleet = workloads.make("microvms", hosts_percent=30)
+        drawn = [fleet.opting(np.random.default_rng(k), files) for k in range(200)]
+        shares = [sum(file.secret for file in chosen) for chosen in drawn]
+        assert set(shares) == {0, 40} and 40 <= shares.count(40) <= 80
+
+    def test_a_share_is_a_percentage(self):
+        with pytest.raises(UserError, match="users_percent: 0 to 100"):
+            workloads.make("guests", users_percent=101)
 
 
 class TestGuests:
