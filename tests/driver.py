@@ -3,6 +3,7 @@
 from functools import cache
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 
 from secretjax.mm.commit import commit
@@ -33,12 +34,37 @@ def stepper(pages: int):
 settled = jax.jit(commit)
 
 
+@cache
+def runner(pages: int):
+    """Compiled: steps of one zone until the command is finished, `MOST` at most."""
+    once = stepper(pages)
+
+    def run(zone, asked):
+        def on(carry):
+            zone, _, _, count = carry
+            return *once(zone, asked), count + 1
+
+        def goes(carry):
+            return ~carry[1] & (carry[3] < MOST)
+
+        none = jnp.zeros((), bool), jnp.zeros((), jnp.int32), jnp.zeros((), jnp.int32)
+        return jax.lax.while_loop(goes, on, (zone, *none))
+
+    return jax.jit(run)
+
+
 def do(zone, asked, look=None, change=None):
     """(zone, answer) after the command.
 
     look: called with the zone after each step. change: gives another zone to go on with.
     """
-    run = stepper(len(zone.link) // 2 - HEADS)
+    pages = len(zone.link) // 2 - HEADS
+    if not look and not change:
+        zone, finished, answer, _ = runner(pages)(zone, asked)
+        assert finished, f"not finished after {MOST} steps"
+        zone, *_ = runner(pages)(zone, command(Op.NOTHING))
+        return zone, int(answer)
+    run = stepper(pages)
     for _ in range(MOST):
         zone, finished, answer = run(zone, asked)
         if look:

@@ -50,7 +50,7 @@ def run(rows, proposal, start=None, **options):
     """{metric: values at each measuring point} of one state."""
     made = proposals.make(proposal, **options)
     starts = [start or scattered(PAGES, below=1024)]
-    out = engine.simulate(starts, Rows(rows), made, admission.make("none"), states=1, seed=1)
+    out = engine.simulate(starts, Rows(rows), made, admission.make("none"), states=4, seed=1)
     return {name: value[0] for name, value in out.values.items()}
 
 

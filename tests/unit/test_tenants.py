@@ -217,7 +217,7 @@ def run(demand, rule="none", proposal="per_page", **options):
             workloads.make(demand, churn_per_64_pages=4, **rest),
             proposals.make(proposal),
             admission.make(rule, **own),
-            states=2,
+            states=4,
             seed=3,
         )
     return _ran[key]
