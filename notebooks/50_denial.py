@@ -103,6 +103,12 @@ study.summary("idle", "victim_failed", "promised_pages", "stranded_mib")
 study.summary("tenants", "fairness", "refused_mmap_share", "refused_fault_share", "oom_kills")
 
 # %% [markdown]
+# ### Few of them opt in to secret memory
+
+# %%
+study.summary("few_opt_in", "secret_mib", "dm_2m_split", "free_2m")
+
+# %% [markdown]
 # ## Guests and microVMs
 #
 # How many fit before the first refusal.

@@ -2,12 +2,13 @@
 
 The recorded streams of a real kernel, on states of 2^17 pages, one process for each core with one
 XLA thread (hand-overs between threads cost more than they give), all at once. Neighbouring lanes
-replay different captures.
+replay different captures. The peer, scalar C, answers the same streams, one state after the other.
 """
 
 import multiprocessing
 import os
 import time
+from collections.abc import Callable
 from importlib import resources
 from pathlib import Path
 from statistics import median
@@ -76,7 +77,26 @@ def worker(seconds: float, core: int, barrier, results) -> None:
     results.put(chunks)
 
 
-def measure(seconds: float, processes: int) -> list[float]:
+def peer_worker(seconds: float, core: int, barrier, results) -> None:
+    """The same for the peer, whose chunks are whole streams; a new state for each."""
+    os.sched_setaffinity(0, {core})
+    from secretjax import cases, peer
+
+    read = [cases.read(folder() / f"{name}.replay.npz") for name in CASES]
+    work = [(case.start, case.requests[case.requests[:, 0] != 2]) for case in read]
+    chunks = []
+    barrier.wait()
+    begin = time.perf_counter()
+    while time.perf_counter() - begin < seconds:
+        for start, requests in work:
+            zone = peer.Peer(start)
+            clock = time.perf_counter()
+            zone.answer(requests)
+            chunks.append((len(requests), time.perf_counter() - clock))
+    results.put(chunks)
+
+
+def measure(seconds: float, processes: int, worker: Callable = worker) -> list[float]:
     """Million events a second of each process, the median over its chunks."""
     os.environ["NPROC"] = "1"  # read when XLA starts
     os.environ.setdefault("GLIBC_TUNABLES", "glibc.malloc.hugetlb=1")
@@ -95,9 +115,28 @@ def measure(seconds: float, processes: int) -> list[float]:
     return [median(events / took for events, took in chunks) / 1e6 for chunks in found]
 
 
-def report(seconds: float) -> None:
-    """`secretjax bench`: one process, then one on each core at once."""
+def compare(seconds: float, processes: int, rounds: int = 3) -> list[tuple[float, float]]:
+    """Million events a second of the engine and of the peer, in turns."""
+    return [
+        (sum(measure(seconds, processes)), sum(measure(seconds, processes, peer_worker)))
+        for _ in range(rounds)
+    ]
+
+
+def report(seconds: float, with_peer: bool = False) -> None:
+    """`secretjax bench`: one process, then all cores at once; or beside the peer, in turns."""
     cores = len(os.sched_getaffinity(0))
+    if with_peer:
+        from secretjax import peer
+
+        for name in CASES:
+            peer.check(folder() / f"{name}.replay.npz")
+        for engine, scalar in compare(seconds, cores):
+            print(
+                f"{cores} processes: engine {engine:.1f}, scalar C {scalar:.1f} M events/s, "
+                f"{engine / scalar:.2f} of it"
+            )
+        return
     print(f"{LANES} states of 2^17 pages a process, streams of {len(CASES)} captures, exact")
     for processes in sorted({1, cores}):
         rates = measure(seconds, processes)

@@ -266,16 +266,19 @@ def publish(
 @app.command()
 def bench(
     seconds: Annotated[float, typer.Option(min=0.1, help="Measured time, about.")] = 10.0,
+    peer: Annotated[
+        bool, typer.Option("--peer", help="In turns with the same in scalar C; needs a C compiler.")
+    ] = False,
 ) -> None:
     """Measure exact events a second.
 
     An event is one block allocated or freed, exactly as the kernel would.
 
-    Example: secretjax bench --seconds 10
+    Example: secretjax bench --seconds 10 --peer
     """
     from secretjax import bench as measured
 
-    measured.report(seconds)
+    measured.report(seconds, peer)
 
 
 def _publish(results: Path, out: Path) -> None:

@@ -18,7 +18,7 @@ FLOORS = (
     ("hugetlb", "ageing"),
     ("predict", "machine"),
     ("study",),
-    ("show", "cli", "bench"),
+    ("show", "cli", "bench", "peer"),
 )
 FLOOR = {name: height for height, names in enumerate(FLOORS) for name in names}
 MODULES = sorted(PACKAGE.rglob("*.py"))

@@ -1,0 +1,123 @@
+"""The scalar peer of the engine, benchmarks/buddy.c: the same requests, one zone at a time."""
+
+import ctypes
+import shutil
+import subprocess
+import tempfile
+from functools import cache
+from importlib import resources
+from pathlib import Path
+
+import numpy as np
+from jaxtyping import Int32
+
+from secretjax import cases
+from secretjax.errors import UserError
+from secretjax.mm.words import MAX_PAGE_ORDER, PAGEBLOCK_PAGES
+
+TYPES = 6
+MOVABLE_CLASSES = ("thp", "unevictable", "anon_lru", "file_lru")  # as the kernel counts a page
+SOURCE = Path(str(resources.files("secretjax"))).parent / "benchmarks" / "buddy.c"
+POINTERS = ("next", "prev", "order", "movable", "type", "free", "alike")
+
+
+class _Zone(ctypes.Structure):
+    """struct zone."""
+
+    _fields_ = (
+        *((name, ctypes.c_int64) for name in ("pages", "start_pfn", "end_pfn")),
+        *((name, ctypes.c_void_p) for name in POINTERS),
+        ("free_pages", ctypes.c_int64 * TYPES),
+        ("mode", ctypes.c_int64),
+        ("refill", ctypes.c_int64),
+    )
+
+
+@cache
+def library() -> ctypes.CDLL:
+    """The compiled peer. `UserError` where there is no C compiler or no source."""
+    compiler = shutil.which("cc") or shutil.which("gcc") or shutil.which("clang")
+    if not compiler or not SOURCE.exists():
+        missing = "no C compiler (cc) was found" if not compiler else f"{SOURCE.name} is not here"
+        raise UserError(f"bench: {missing}; the scalar peer needs it, without --peer it does not")
+    with tempfile.TemporaryDirectory() as folder:
+        made = Path(folder) / "buddy.so"
+        flags = ["-O3", "-march=native", "-std=c11", "-shared", "-fPIC"]
+        done = subprocess.run(
+            [compiler, *flags, "-o", str(made), str(SOURCE)], capture_output=True, text=True
+        )
+        if done.returncode:
+            raise UserError(f"bench: {compiler} cannot compile {SOURCE.name}: {done.stderr[:400]}")
+        return ctypes.CDLL(str(made))
+
+
+class Peer:
+    """One zone of the peer."""
+
+    def __init__(self, start):
+        """start: a `cases.StartState` under K612y."""
+        if start.settings["fallback"] != "K612y":
+            raise UserError(f"bench: the peer knows K612y, not {start.settings['fallback']}")
+        pages = -(-start.zone["end_pfn"] // PAGEBLOCK_PAGES) * PAGEBLOCK_PAGES
+        rows = pages + (MAX_PAGE_ORDER + 1) * TYPES
+        own = np.arange(rows, dtype=np.int32)
+        names = np.isin(start.page_classes, MOVABLE_CLASSES)
+        movable = np.zeros(pages, np.uint8)
+        movable[: len(start.page_class)] = names[start.page_class]
+        type_ = np.zeros(pages // PAGEBLOCK_PAGES, np.uint8)
+        type_[start.block_pfn // PAGEBLOCK_PAGES] = start.block_mt
+        free, order = np.zeros(pages, np.int16), np.full(pages, -1, np.int8)
+        counts = [0] * TYPES
+        columns = (start.list_pfn, start.list_order, start.list_mt, start.list_kind)
+        self.next, self.prev = own, own.copy()
+        for pfn, size, mt, kind in zip(*(c.tolist() for c in columns), strict=True):
+            span = slice(pfn, pfn + (1 << size))
+            movable[span] = 0
+            if kind == 0:
+                free[span], order[pfn] = 1, size
+                counts[mt] += 1 << size
+                self._add_last(pfn, pages + size * TYPES + mt)
+        self.order, self.movable, self.type = order, movable, type_
+        per_block = lambda x: x.reshape(-1, PAGEBLOCK_PAGES).sum(1, dtype=np.int16)  # noqa: E731
+        self.free, self.alike = per_block(free), per_block(movable)
+        self.pages, self.counts = pages, counts
+        self.bounds = start.zone["start_pfn"], start.zone["end_pfn"]
+
+    def _add_last(self, pfn: int, head: int) -> None:
+        before = self.prev[head]
+        self.next[before] = self.prev[head] = pfn
+        self.prev[pfn], self.next[pfn] = before, head
+
+    def _struct(self) -> _Zone:
+        places = (getattr(self, name).ctypes.data for name in POINTERS)
+        counts = (ctypes.c_int64 * TYPES)(*self.counts)
+        return _Zone(self.pages, *self.bounds, *places, counts, 0, -1)
+
+    def answer(self, requests: Int32[np.ndarray, "requests 5"]) -> Int32[np.ndarray, " handles"]:
+        """First page of each allocation, -1 where it is refused. requests: without snapshots."""
+        requests = np.ascontiguousarray(requests)
+        pfn = np.full(int((requests[:, 0] == 0).sum()), -1, np.int32)
+        self.zone = self._struct()
+        place = lambda x: ctypes.c_void_p(x.ctypes.data)  # noqa: E731
+        library().answer(
+            ctypes.byref(self.zone), place(requests), ctypes.c_int64(len(requests)), place(pfn)
+        )
+        return pfn
+
+    def lists(self) -> Int32[np.ndarray, "blocks 3"]:
+        """Every free block as (pfn, order, migratetype): by order, type, place in the list."""
+        rows = np.zeros((self.pages, 3), np.int32)
+        library().lists.restype = ctypes.c_int64
+        count = library().lists(ctypes.byref(self.zone), ctypes.c_void_p(rows.ctypes.data))
+        return rows[:count]
+
+
+def check(path: Path) -> None:
+    """`UserError` unless the peer answers this replay case as the kernel did, and as the model."""
+    case = cases.read(path)
+    zone = Peer(case.start)
+    pfn = zone.answer(case.requests[case.requests[:, 0] != 2])
+    expected = path.with_name(path.name.replace(".npz", ".expected.npz"))
+    with np.load(expected, allow_pickle=False) as kernel:
+        if not np.array_equal(pfn, kernel["request_pfn"]):
+            raise UserError(f"bench: the peer does not answer {path.name} as the kernel did")

@@ -1,0 +1,53 @@
+"""The scalar peer does the engine's work: the kernel's pfns and lists; or it says why not."""
+
+import shutil
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from secretjax import bench, cases, peer
+from secretjax.errors import UserError
+
+FOLDER = Path(__file__).parents[2] / "params" / "kernel"
+compiled = pytest.mark.skipif(not shutil.which("cc"), reason="no C compiler on this machine")
+
+
+@compiled
+@pytest.mark.parametrize("name", bench.CASES)
+def test_every_pfn_and_the_last_lists_are_the_kernels(name):
+    case = cases.read(FOLDER / f"{name}.replay.npz")
+    asked, last = case.requests[:, 0] != 2, np.flatnonzero(case.requests[:, 0] == 2)[-1]
+    whole, part = peer.Peer(case.start), peer.Peer(case.start)
+    part.answer(case.requests[:last][asked[:last]])
+    with np.load(FOLDER / f"{name}.replay.expected.npz", allow_pickle=False) as kernel:
+        np.testing.assert_array_equal(whole.answer(case.requests[asked]), kernel["request_pfn"])
+        shot = slice(*kernel["list_off"][-2:])
+        rows = [kernel[key][shot] for key in ("list_pfn", "list_order", "list_mt")]
+    np.testing.assert_array_equal(part.lists(), np.stack(rows, 1))
+
+
+@compiled
+def test_a_peer_that_does_other_work_is_told(tmp_path):
+    for part in ("replay", "replay.expected"):
+        shutil.copy(FOLDER / f"f_pipe_s1.{part}.npz", tmp_path)
+    peer.check(tmp_path / "f_pipe_s1.replay.npz")
+    expected = tmp_path / "f_pipe_s1.replay.expected.npz"
+    with np.load(expected, allow_pickle=False) as kernel:
+        arrays = dict(kernel)
+    arrays["request_pfn"] = arrays["request_pfn"] + 1
+    np.savez(expected, **arrays)
+    with pytest.raises(UserError, match="f_pipe_s1"):
+        peer.check(tmp_path / "f_pipe_s1.replay.npz")
+
+
+def test_other_rules_and_a_missing_compiler_are_one_sentence(monkeypatch):
+    start = cases.read(FOLDER / "f_pipe_s1.replay.npz").start
+    with pytest.raises(UserError, match="K612y, not K511"):
+        peer.Peer(replace(start, settings=start.settings | {"fallback": "K511"}))
+    peer.library.cache_clear()
+    monkeypatch.setattr(peer.shutil, "which", lambda name: None)
+    with pytest.raises(UserError, match="no C compiler"):
+        peer.library()
+    peer.library.cache_clear()
