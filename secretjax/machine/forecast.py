@@ -1,6 +1,8 @@
 """What each proposal would do on a captured machine: the same demand from the same drawn states."""
 
+import os
 from collections.abc import Callable, Iterable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 import numpy as np
@@ -20,6 +22,7 @@ MIB_PAGES = 256
 # where that is more than these shares of the zone.
 STEPS = ((16, 2), (64, 5))  # MiB, %
 FEW, SMALL = 8, 1 << 20  # states, and pages of a zone up to which there are as many
+MOST_AT_ONCE = 4  # proposals, as each has its own block of states
 HUGE_PAGES = 8  # that others ask for after each step
 METRICS = ("dm_2m_split", "dm_1g_split", "granted", "free_2m", "unmovable_pageblocks", "huge_ok")
 
@@ -99,14 +102,19 @@ def forecast(
     states = states or (FEW if zone.fields["managed"] <= SMALL else FEW // 2)
     starts = start_states(seen, zone, states, seed)
     asked = demand(pages, starts[0])
-    found = {}
-    for name in names or sorted(proposals.PROPOSALS, key=lambda n: proposals.PROPOSALS[n].slot):
+    names = list(names or sorted(proposals.PROPOSALS, key=lambda n: proposals.PROPOSALS[n].slot))
+
+    def values(name: str) -> dict[str, np.ndarray]:
         if progress:
             progress(name)
         out = engine.simulate(
             starts, asked, proposals.make(name), admission.make("none"), states=states, seed=seed
         )
-        found[name] = _values(out, pages)
+        return _values(out, pages)
+
+    # most of the time is compilation, which leaves the interpreter to another thread
+    with ThreadPoolExecutor(min(len(os.sched_getaffinity(0)), MOST_AT_ONCE)) as pool:
+        found = dict(zip(names, pool.map(values, names), strict=True))
     return Forecast(zone.title, pages, found, states, seed)
 
 

@@ -75,10 +75,6 @@ def seldom(
     """The rules of ranges, of background threads and of compaction (see `machine.is_seldom`)."""
     leaves = contig.isolate(plan, view, command, now, pages)
     contig.evacuate(plan, view, command, now)
-    directmap.source(plan, view, limits)
-    collapse.count(plan, view, command, now)
-    collapse.back(plan, view, now, limits)
-    collapse.whole(plan, view, now)
     leaves = leaves | contig.take(plan, view, command, now)
     leaves = leaves | compact.isolate(plan, view, now, limits)
     leaves = leaves | search.snatch(plan, view, now, limits)
@@ -92,7 +88,7 @@ def seldom(
     background.reclaim(plan, view, choice, now, limits)
     background.kswapd(plan, view, now, limits)
     background.poll(plan, view, now, limits)
-    collapse.scan(plan, view, now, limits)
+    collapse.begin_scan(plan, view, limits)
     background.resume(plan, view, now, limits)
     background.wait(plan, view, command, now, limits)
     compact.boundary(plan, view, now, limits, pages)
@@ -111,3 +107,12 @@ def seldom(
     caught = compact.keep_captured(plan, view, choice, now)
     buddy.handed_out(plan, caught, now, now.capture, choice.want, limits)
     background.spend(plan, caught, now, background.request_time(choice))
+
+
+def rarely(plan: Plan, view, choice, command: Command, now: Registers, limits: Limits) -> None:
+    """The rules that only some arms have: copies through the direct map, and its collapse."""
+    directmap.source(plan, view, limits)
+    collapse.count(plan, view, command, now)
+    collapse.back(plan, view, now, limits)
+    collapse.whole(plan, view, now)
+    collapse.scan(plan, view, now, limits)

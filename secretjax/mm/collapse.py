@@ -68,10 +68,14 @@ def whole(plan: Plan, view, now: Registers) -> None:
     plan.set(does, sub=int(Sub.UNTABLE), phase=int(Phase.FETCH))
 
 
-def scan(plan: Plan, view, now: Registers, limits: Limits) -> None:
-    """One pageblock after the other: has its entry a table, and are all its pages there?"""
+def begin_scan(plan: Plan, view, limits: Limits) -> None:
+    """When kcompactd wakes."""
     begins = (view.kind == Phase.POLL) & (limits.collapse == Collapse.SCAN)
     plan.set(begins, scan=limits.first & -PAGEBLOCK_PAGES)
+
+
+def scan(plan: Plan, view, now: Registers, limits: Limits) -> None:
+    """One pageblock after the other: has its entry a table, and are all its pages there?"""
     looks, counts = view.kind == Phase.SCAN, view.kind == Phase.ABSENT
     plan.set(looks & (view.block != 0), phase=int(Phase.ABSENT))
     plan.set(counts, phase=jnp.where(view.block == 0, int(Phase.WHOLE), int(Phase.FETCH)))

@@ -16,7 +16,7 @@ import jax.numpy as jnp
 from jax import lax
 
 from secretjax.mm import percpu
-from secretjax.mm.act import seldom, usual
+from secretjax.mm.act import rarely, seldom, usual
 from secretjax.mm.choose import Choice, choose
 from secretjax.mm.commit import commit
 from secretjax.mm.layout import (
@@ -259,12 +259,25 @@ def step(zone: Zone, command: Command, go: Flag, pages: int) -> tuple[Zone, Flag
         return plan.result(*touched)
 
     def more(_, carry):
-        return apply(partial(seldom, pages=pages), carry[0], carry[1:])
+        carry = apply(partial(seldom, pages=pages), carry[0], carry[1:])
+        return lax.fori_loop(0, once_for_all(is_rare(view.kind)), most, carry)
 
-    # in a batch: once for all lanes if one of them needs it
-    needed = lax.pmax(is_seldom(view.kind).astype(jnp.int32), LANES)
+    def most(_, carry):
+        return apply(rarely, carry[0], carry[1:])
+
+    needed = once_for_all(is_seldom(view.kind))
     now, writes, finished, answer = lax.fori_loop(0, needed, more, apply(usual, zone.now))
     return zone._replace(now=now, writes=writes), finished, answer
+
+
+def once_for_all(needed: Flag) -> Word:
+    """In a batch: 1 if one of the lanes needs it, else 0."""
+    return lax.pmax(needed.astype(jnp.int32), LANES)
+
+
+def is_rare(kind: Word) -> Flag:
+    """Whether a step needs the rules of some arms alone; then it is a seldom one too."""
+    return kind >= Phase.SHOW
 
 
 def is_seldom(kind: Word) -> Flag:

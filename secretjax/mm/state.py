@@ -28,7 +28,7 @@ class Op(IntEnum):
 class Phase(IntEnum):
     """Where a zone stands within a command. FETCH: ready for (the rest of) one.
 
-    From EVACUATE on: seldom, see `machine.seldom`.
+    From EVACUATE on: seldom; from SHOW on: rare (see `machine.step`).
     """
 
     FETCH = 0
