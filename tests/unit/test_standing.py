@@ -13,7 +13,12 @@ from secretjax.show import standing
 from secretjax.study.params import Arm
 
 KERNEL = Path(__file__).parents[2] / "params" / "kernel"
-UNCOVERED = {"fixed_pool", "migratable", "unmapped_blocks"}  # no captured kernel had them
+UNCOVERED = {
+    "hugetlb_pages",
+    "fixed_pool",
+    "migratable",
+    "unmapped_blocks",
+}  # no captured kernel had them
 
 
 def names(kind: str) -> dict[str, Path]:
