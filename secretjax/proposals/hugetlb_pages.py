@@ -27,8 +27,8 @@ class HugetlbPages(Pool):
     name = "hugetlb_pages"
     label = "huge pages, not secret (control)"
     source = (
-        "David Hildenbrand, Michal Hocko, linux-kselftest, January and February 2021: hugetlb "
-        "pages that cannot be migrated fragment memory too, and nobody minds"
+        "no proposal: hugetlb pages that cannot be migrated, with which the thread of January and "
+        "February 2021 compares secret memory"
     )
     slot = 7
     hides = False
