@@ -1,8 +1,8 @@
 /*
  * A scalar peer of the engine: one zone, its free lists as linked lists, one request at a time.
  *
- * The rules are those of Linux 6.12.29 and later (K612y), as tests/oracle/kernel.py states them:
- * one function here for each of the kernel's there. No per-CPU lists, no watermarks, no direct map:
+ * The rules are those of Linux 6.12.29 and later (mm/page_alloc.c, K612y), as tests/oracle/kernel.py
+ * states them: one function here for each there. No per-CPU lists, no watermarks, no direct map:
  * the buddy and its fallback alone. Written for this benchmark; nothing of the kernel is copied.
  */
 #include <stdint.h>
@@ -206,7 +206,7 @@ static int32_t rmqueue(struct zone *z, int order, int type)
 	return pfn;
 }
 
-/* Pages in use that count as movable, or no longer do; all within pageblocks of their own. */
+/* Pages that count as movable from now on, or no longer do. */
 static void mark(struct zone *z, int32_t pfn, int order, int movable)
 {
 	for (int32_t at = pfn; at < pfn + (1 << order); at++) {
@@ -275,7 +275,7 @@ int64_t lists(const struct zone *z, int32_t (*rows)[3])
 	int64_t n = 0;
 	for (int order = 0; order <= MAX_ORDER; order++)
 		for (int type = 0; type < TYPES; type++)
-			for (int32_t at = first(z, order, type); at < z->pages && at != NONE;
+			for (int32_t at = first(z, order, type); at != NONE && at < z->pages;
 			     at = z->next[at]) {
 				rows[n][0] = at;
 				rows[n][1] = order;

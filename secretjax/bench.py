@@ -78,7 +78,7 @@ def worker(seconds: float, core: int, barrier, results) -> None:
 
 
 def peer_worker(seconds: float, core: int, barrier, results) -> None:
-    """The same for the peer, whose chunks are whole streams; a new state for each."""
+    """The same for the peer, whose chunks are all streams once; a new state for each."""
     os.sched_setaffinity(0, {core})
     from secretjax import cases, peer
 
@@ -88,15 +88,17 @@ def peer_worker(seconds: float, core: int, barrier, results) -> None:
     barrier.wait()
     begin = time.perf_counter()
     while time.perf_counter() - begin < seconds:
+        took = 0.0
         for start, requests in work:
             zone = peer.Peer(start)
             clock = time.perf_counter()
             zone.answer(requests)
-            chunks.append((len(requests), time.perf_counter() - clock))
+            took += time.perf_counter() - clock
+        chunks.append((sum(len(requests) for _, requests in work), took))
     results.put(chunks)
 
 
-def measure(seconds: float, processes: int, worker: Callable = worker) -> list[float]:
+def measure(seconds: float, processes: int, work: Callable = worker) -> list[float]:
     """Million events a second of each process, the median over its chunks."""
     os.environ["NPROC"] = "1"  # read when XLA starts
     os.environ.setdefault("GLIBC_TUNABLES", "glibc.malloc.hugetlb=1")
@@ -104,7 +106,7 @@ def measure(seconds: float, processes: int, worker: Callable = worker) -> list[f
     barrier, results = spawn.Barrier(processes), spawn.Queue()
     cores = sorted(os.sched_getaffinity(0))
     workers = [
-        spawn.Process(target=worker, args=(seconds, cores[k], barrier, results))
+        spawn.Process(target=work, args=(seconds, cores[k], barrier, results))
         for k in range(processes)
     ]
     for process in workers:
@@ -131,11 +133,12 @@ def report(seconds: float, with_peer: bool = False) -> None:
 
         for name in CASES:
             peer.check(folder() / f"{name}.replay.npz")
-        for engine, scalar in compare(seconds, cores):
-            print(
-                f"{cores} processes: engine {engine:.1f}, scalar C {scalar:.1f} M events/s, "
-                f"{engine / scalar:.2f} of it"
-            )
+        engine, scalar = zip(*compare(seconds, cores), strict=True)
+        ratio = median(e / s for e, s in zip(engine, scalar, strict=True))
+        print(
+            f"{cores} processes: engine {median(engine):.1f}, scalar C {median(scalar):.1f} "
+            f"M events/s, {ratio:.2f} of it; medians of {len(engine)} rounds in turns"
+        )
         return
     print(f"{LANES} states of 2^17 pages a process, streams of {len(CASES)} captures, exact")
     for processes in sorted({1, cores}):

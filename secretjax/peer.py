@@ -13,10 +13,9 @@ from jaxtyping import Int32
 
 from secretjax import cases
 from secretjax.errors import UserError
-from secretjax.mm.words import MAX_PAGE_ORDER, PAGEBLOCK_PAGES
+from secretjax.mm.words import MAX_PAGE_ORDER, PAGEBLOCK_PAGES, Migratetype
 
-TYPES = 6
-MOVABLE_CLASSES = ("thp", "unevictable", "anon_lru", "file_lru")  # as the kernel counts a page
+TYPES = int(Migratetype.ISOLATE) + 1
 SOURCE = Path(str(resources.files("secretjax"))).parent / "benchmarks" / "buddy.c"
 POINTERS = ("next", "prev", "order", "movable", "type", "free", "alike")
 
@@ -58,30 +57,24 @@ class Peer:
         """start: a `cases.StartState` under K612y."""
         if start.settings["fallback"] != "K612y":
             raise UserError(f"bench: the peer knows K612y, not {start.settings['fallback']}")
-        pages = -(-start.zone["end_pfn"] // PAGEBLOCK_PAGES) * PAGEBLOCK_PAGES
-        rows = pages + (MAX_PAGE_ORDER + 1) * TYPES
-        own = np.arange(rows, dtype=np.int32)
-        names = np.isin(start.page_classes, MOVABLE_CLASSES)
-        movable = np.zeros(pages, np.uint8)
-        movable[: len(start.page_class)] = names[start.page_class]
-        type_ = np.zeros(pages // PAGEBLOCK_PAGES, np.uint8)
-        type_[start.block_pfn // PAGEBLOCK_PAGES] = start.block_mt
-        free, order = np.zeros(pages, np.int16), np.full(pages, -1, np.int8)
-        counts = [0] * TYPES
-        columns = (start.list_pfn, start.list_order, start.list_mt, start.list_kind)
-        self.next, self.prev = own, own.copy()
-        for pfn, size, mt, kind in zip(*(c.tolist() for c in columns), strict=True):
-            span = slice(pfn, pfn + (1 << size))
-            movable[span] = 0
-            if kind == 0:
-                free[span], order[pfn] = 1, size
-                counts[mt] += 1 << size
-                self._add_last(pfn, pages + size * TYPES + mt)
-        self.order, self.movable, self.type = order, movable, type_
-        per_block = lambda x: x.reshape(-1, PAGEBLOCK_PAGES).sum(1, dtype=np.int16)  # noqa: E731
-        self.free, self.alike = per_block(free), per_block(movable)
-        self.pages, self.counts = pages, counts
-        self.bounds = start.zone["start_pfn"], start.zone["end_pfn"]
+        end = start.zone["end_pfn"]
+        pages = -(-end // PAGEBLOCK_PAGES) * PAGEBLOCK_PAGES
+        of_pages = lambda flags: np.pad(flags.astype(np.uint8), (0, pages - end))  # noqa: E731
+        of_blocks = lambda flags: flags.reshape(-1, PAGEBLOCK_PAGES).sum(1, dtype=np.int16)  # noqa: E731
+        self.movable = of_pages(start.movable_pages())
+        self.alike, self.free = of_blocks(self.movable), of_blocks(of_pages(start.free_pages()))
+        self.type = np.zeros(pages // PAGEBLOCK_PAGES, np.uint8)
+        self.type[start.block_pfn // PAGEBLOCK_PAGES] = start.block_mt
+        self.order = np.full(pages, -1, np.int8)
+        self.next = np.arange(pages + (MAX_PAGE_ORDER + 1) * TYPES, dtype=np.int32)
+        self.prev, self.counts = self.next.copy(), [0] * TYPES
+        self.pages, self.bounds = pages, (start.zone["start_pfn"], end)
+        on_buddy = start.list_kind == 0
+        columns = (c[on_buddy].tolist() for c in (start.list_pfn, start.list_order, start.list_mt))
+        for pfn, order, mt in zip(*columns, strict=True):
+            self.order[pfn] = order
+            self.counts[mt] += 1 << order
+            self._add_last(pfn, pages + order * TYPES + mt)
 
     def _add_last(self, pfn: int, head: int) -> None:
         before = self.prev[head]

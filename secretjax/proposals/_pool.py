@@ -106,8 +106,8 @@ class Pool(Proposal):
         got = answer >= 0
         fault, reserve = ask.when == When.FAULT, gathers(ask)
         grew = (stage == GROW) & got
-        in_pool = (stage == HIDE) & got if self.hides else grew
-        in_pool = (stage == TO_POOL) if self.shared else in_pool
+        last = TO_POOL if self.shared else HIDE if self.hides else GROW  # then the block is its own
+        in_pool = (stage == last) & (got | (stage == TO_POOL))
         took = (stage == FROM_POOL) & (got if self.shared else stage > 0)
         gone = stage == GIVE
         idle = (stage == IDLE) & got & (self.spare(own) if self.shared else stage < 0)

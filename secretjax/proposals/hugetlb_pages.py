@@ -14,8 +14,8 @@ class HugetlbPages(Pool):
     """The same demand on huge pages of 2 MiB that stay in the direct map and never move.
 
     No secret memory: what whole unmovable pageblocks cost by themselves. Each file gets as many
-    as it needs, one at the fault of its first page (mm/hugetlb.c: alloc_fresh_hugetlb_folio(),
-    surplus pages, without a pool beforehand); when none is to be had the fault ends in SIGBUS;
+    as it needs, one at the fault of its first page (mm/hugetlb.c: alloc_surplus_hugetlb_folio();
+    no pool beforehand); when none is to be had the fault ends in SIGBUS;
     all go back when the file ends. Huge pages are UNMOVABLE where the architecture cannot migrate
     them (htlb_alloc_mask(); `movable`: where it can). Against pmd_pool without fallback it shows
     what leaving the direct map adds.

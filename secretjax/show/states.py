@@ -255,7 +255,8 @@ class _Explorer:
             command, _ = self.drive(config.own, config.ask, 0)
             answers = self.answers(command)
             if answers:
-                return Key(config.own.stage, _asked(command, config.pooled)), config, command
+                asked = _asked(command, config.pooled, self.proposal.hides)
+                return Key(config.own.stage, asked), config, command
             config = self.told(config, command, self.only_answer(command))
         raise UserError(
             f"proposal '{self.proposal.name}': asks for nothing {MOST} times and does not end; "
@@ -313,7 +314,7 @@ def _size(order: int) -> str:
     return words.get(order, f"block of order {order}")
 
 
-def _asked(command: Command, pooled: bool) -> Node:
+def _asked(command: Command, pooled: bool, hides: bool) -> Node:
     """A command in words."""
     op, size = command.op, _size(_order(command))
     if op == Op.ALLOC and command.type == Migratetype.POOL:
@@ -328,11 +329,11 @@ def _asked(command: Command, pooled: bool) -> Node:
         Op.TAKE: (f"take {size}", "of the CMA area, by migration"),
         Op.NOTE: ("next page of its block", ""),
         Op.UNMAP: ("remove from direct map", "" if command.order == 0 else f"the {page}, one call"),
-        Op.MAP: ("back into direct map", ""),
+        Op.MAP: ("back into direct map" if hides else "look up its block", ""),
         Op.PUT: ("put into the pool" if pooled else "give back", f"the {page}"),
     }
     text, detail = words.get(op, (Op(op).name.lower(), ""))
-    return Node(text, "map" if op in (Op.UNMAP, Op.MAP) else "ask", detail)
+    return Node(text, "map" if hides and op in (Op.UNMAP, Op.MAP) else "ask", detail)
 
 
 def _end(when: When, result: int, proposal: Proposal) -> str:

@@ -155,7 +155,7 @@ def test_a_reservation_says_what_hugetlb_would_with_pages_of_its_size(events, wh
     """Two users with a mount each; of 100 pages, so that percents are pages."""
     least = min(least, most, whole)
     rule = Reservation(max_percent=whole, least_percent=least, most_percent=most)
-    limits = rule.limits(100, 2)
+    limits, rule = rule.limits(100, 2), rule.program()
     c, mounts = Counters(overcommit=whole, buddy=1000), [hugetlb.Subpool(0, most)] * 2
     for k in range(2 if limits.least else 0):
         c, mounts[k] = hugetlb.mount(c, limits.least, most)

@@ -13,12 +13,8 @@ from secretjax.show import standing
 from secretjax.study.params import Arm
 
 KERNEL = Path(__file__).parents[2] / "params" / "kernel"
-UNCOVERED = {
-    "hugetlb_pages",
-    "fixed_pool",
-    "migratable",
-    "unmapped_blocks",
-}  # no captured kernel had them
+# no captured kernel had them
+UNCOVERED = {"fixed_pool", "hugetlb_pages", "migratable", "unmapped_blocks"}
 
 
 def names(kind: str) -> dict[str, Path]:

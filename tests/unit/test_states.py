@@ -126,6 +126,17 @@ def test_a_pool_of_a_file_is_that_of_v16():
     }  # fmt: skip
 
 
+def test_what_never_leaves_the_direct_map_never_comes_back():
+    kept = [p for _, _, p in EVERY if not p.hides]
+    assert {p.name for p in kept} == {"keep_mapped", "hugetlb_pages"}
+    nodes = [node for p in kept for machine in machines(p) for node in machine.nodes]
+    assert not [n for n in nodes if n.kind == "map" or "direct map" in n.text]
+    _, release = states.machines(proposals.make("hugetlb_pages"))
+    assert told(release)["look up its block", ""] == {
+        "a 2 MiB block": "give back", "inside a block": "done",
+    }  # fmt: skip
+
+
 def test_options_are_seen():
     fault = lambda name, **o: machine_of(proposals.make(name, **o), "touched")  # noqa: E731
     alone = {n.text for n in fault("pmd_pool").nodes}
