@@ -31,7 +31,7 @@ def prepare():
     import jax.numpy as jnp
     import numpy as np
 
-    from secretjax import cases, engine
+    from secretjax import cases, engine, flow
     from secretjax.mm.load import load
     from secretjax.workloads import _recorded as recorded
 
@@ -46,7 +46,7 @@ def prepare():
     table = np.zeros((len(bases), max(map(len, bodies)) + 1, 2), np.int32)
     for row, body in zip(table, bodies, strict=True):
         row[: len(body)] = recorded.encode(body)
-    zones = engine.stack([bases[k] for k in chosen])
+    zones = flow.stack([bases[k] for k in chosen])
     stop = jnp.asarray([len(bodies[k]) for k in chosen], jnp.int32)
     own = recorded.Cursor(jnp.zeros(LANES, jnp.int32), stop)
     return engine.stream_runner(engine.pages_of(zones)), zones, own, jnp.asarray(table[chosen])

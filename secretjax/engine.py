@@ -1,25 +1,24 @@
 """Many states at once: the only place that batches, loops, shards and draws random numbers.
 
-A state is one zone with its program. States are run in blocks that fit the cache, each block as
-one compiled program; every state is at its own place, and its results depend on its start state
-and on (seed, its number) only: not on the block, the batch or the number of devices.
+A state is one zone with its program. States are run on the lanes of a block that fits the cache,
+by one compiled program (`flow`); every state is at its own place, and its results depend on its
+start state and on (seed, its number) only: not on the block or the number of devices.
 """
 
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import cache, partial
-from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jax.sharding import Mesh, PartitionSpec
-from jaxtyping import Array, Int32
 
 from secretjax import metrics
-from secretjax.admission.base import Admission, Limits
+from secretjax.admission.base import Admission
 from secretjax.errors import UserError
+from secretjax.flow import Flow, Task
 from secretjax.ledger import settled
 from secretjax.mm.layout import HEADS, Use
 from secretjax.mm.load import load
@@ -35,11 +34,10 @@ from secretjax.rules import Rules
 from secretjax.workloads import _recorded as recorded
 from secretjax.workloads.base import Churn, Do, Pages, Script, Workload
 
-LANES = 64  # states in a block: enough to fill the vector units, few enough to end together
-STEPS = 4096  # steps between two looks at who is done
-NARROW, PATIENCE = 8, 16  # this share of the states late at so many looks: a block of their own
+LANES = 64  # of a block: enough to fill the vector units, few enough for the cache
 WIDE = {"xla_cpu_prefer_vector_width": 512}  # 3 to 9 % faster where there are such vectors
 SPARE_HANDLES = 512  # huge pages that others hold
+ROWS = 1 << 14  # of a script: as `rounded`
 
 
 @dataclass(frozen=True, eq=False)
@@ -118,39 +116,6 @@ def _runner(one: Callable) -> Callable:
     return run
 
 
-def run_to_stop(run: Callable, zones, own, tables, limit: int):
-    """Steps until every state waits at its stop, then two idle ones that write what is pending.
-
-    A step costs by the size of the block, so the last ones go on in a smaller one.
-    """
-    few, share = 0, len(own.pc) // NARROW
-    for look in range(1, max(limit // STEPS, 1) + 1):
-        zones, own = run(zones, own, tables, STEPS)
-        late = np.asarray(own.pc < own.stop)
-        if not late.any():
-            return run(zones, own, tables, 2)
-        few = few + 1 if late.sum() <= share else 0
-        if few == PATIENCE:
-            last = np.argsort(~late, kind="stable")[:share]
-            part = jax.tree.map(lambda x, at=last: x[at], (zones, own, tables))
-            return put_back(
-                (zones, own),
-                jnp.asarray(last, jnp.int32),
-                run_to_stop(run, *part, limit - look * STEPS),
-            )
-    raise UserError(
-        f"{late.sum()} states did not come to the end of their work within {limit} steps: a "
-        "fault of the model or of a plug-in, not of the input; please report it with the command "
-        "that you gave"
-    )
-
-
-@partial(jax.jit, donate_argnums=0)
-def put_back(block, states: Int32[Array, " states"], part):
-    """The block with these states' arrays and registers as in `part`."""
-    return jax.tree.map(lambda x, y: x.at[states].set(y), block, part)
-
-
 @cache
 def measurer(pages: int) -> Callable:
     """Compiled: {metric: Int32 [states]} of a block."""
@@ -190,13 +155,6 @@ def digest(zone: Zone):
     return jnp.stack([mixed.sum(dtype=jnp.uint32), (mixed * (place | 1)).sum(dtype=jnp.uint32)])
 
 
-def stack(trees: Sequence):
-    """One tree of arrays with the states in front."""
-    return jax.tree.map(
-        lambda *leaves: jnp.asarray(np.stack([np.asarray(x) for x in leaves])), *trees
-    )
-
-
 def generator(seed: int, state: int) -> np.random.Generator:
     """The randomness of one state: depends on the seed and its number only."""
     return np.random.Generator(np.random.Philox(key=[seed, state]))
@@ -228,45 +186,60 @@ def timed(zone: Zone, rng: np.random.Generator, secret: int) -> Zone:
     return zone._replace(limits=limits, now=now)
 
 
-def rounded(size: int, grain: int = 16384) -> int:
+def rounded(size: int, grain: int = 1 << 16) -> int:
     """Sizes in coarse steps, so that demands share compiled programs."""
     return -(-size // grain) * grain
 
 
-class Lane(NamedTuple):
-    """What makes one state: its script, the pages that background work knows, pinned pages."""
+@dataclass(frozen=True)
+class Simulation:
+    """What all its states have in common."""
 
-    script: Script
-    pfn: np.ndarray
-    handle: np.ndarray
-    fixed: np.ndarray
-    rng: np.random.Generator
-    limits: Limits
-    first_spare: int
+    starts: Sequence
+    bases: Sequence[Zone]  # of NumPy arrays
+    pools: Sequence[Pages]
+    demand: Workload
+    proposal: Proposal
+    admission: Admission
+    seed: int
+    ageing: int
+    handles: int
 
+    def task(self, number: int) -> Task:
+        """The state with this number before its first step."""
+        k, rng = number % len(self.starts), generator(self.seed, number)
+        start, base, demand = self.starts[k], self.bases[k], self.demand
+        total = start.zone["managed"]
+        secret = demand.secret(total)
+        churn = Churn(self.pools[k], rng, secret, self.ageing + demand.events(total))
+        script = self.script(total, churn, rng)
+        fixed = np.zeros(0, np.int64)
+        if demand.pinned():
+            anonymous = np.flatnonzero(start.page_class == start.page_classes.index("anon_lru"))
+            fixed = rng.choice(anonymous, min(demand.pinned(), len(anonymous)), replace=False)
+        zone = owned(base, churn.pfn, churn.handle, self.handles, fixed)
+        zone = timed(zone, rng, int(base.limits.secret) | self.proposal.secret)
+        owners = script.owners()
+        limits = self.admission.limits(total, int(owners["present"].sum()))
+        own = start_program(demand.floor(), churn.spare + 1, owners, limits)
+        table = np.zeros((rounded(script.length + 1, ROWS), 2), np.int32)
+        table[: script.length + 1] = script.array()
+        return Task(number, zone, own, table, script.stops)
 
-def _lane(
-    start, pool: Pages, demand: Workload, proposal: Proposal, admission: Admission, rng, ageing
-) -> Lane:
-    total = start.zone["managed"]
-    secret = demand.secret(total)
-    churn = Churn(pool, rng, secret, ageing + demand.events(total))
-    script = Script(secret, rng=rng)
-    fills = proposal.fill(total) + admission.fill(total, 1) > 0
-    if fills:
-        script.do(Do.FILL)
-    if ageing:
-        script.add(churn.rows(ageing))
-    demand.write(script, total, churn)
-    users = int(script.owners()["present"].sum())
-    if fills:
-        script.rows[0][0, 1] = max(proposal.fill(total), admission.fill(total, users))
-    fixed = np.zeros(0, np.int64)
-    if demand.pinned():
-        anonymous = np.flatnonzero(start.page_class == start.page_classes.index("anon_lru"))
-        fixed = rng.choice(anonymous, min(demand.pinned(), len(anonymous)), replace=False)
-    limits = admission.limits(total, users)
-    return Lane(script, churn.pfn, churn.handle, fixed, rng, limits, churn.spare + 1)
+    def script(self, total: int, churn: Churn, rng: np.random.Generator) -> Script:
+        """What is asked of a state: first the pool is filled, then ageing, then the demand."""
+        script = Script(self.demand.secret(total), rng=rng)
+        fills = self.proposal.fill(total) + self.admission.fill(total, 1) > 0
+        if fills:
+            script.do(Do.FILL)
+        if self.ageing:
+            script.add(churn.rows(self.ageing))
+        self.demand.write(script, total, churn)
+        if fills:
+            users = int(script.owners()["present"].sum())
+            wanted = max(self.proposal.fill(total), self.admission.fill(total, users))
+            script.rows[0][0, 1] = wanted
+        return script
 
 
 def simulate(
@@ -300,66 +273,43 @@ def simulate(
     bases = [jax.tree.map(np.asarray, load(start)) for start in starts]
     if len({base.link.shape for base in bases}) > 1:
         raise UserError("start states of different size cannot share a batch; run them apart")
-    order = sorted(range(states), key=lambda i: i % len(starts))  # equals end at about one time
-    parts = []
-    run = partial(_block, starts, bases, demand, proposal, admission, seed, ageing_events)
-    for first in range(0, states, lanes):
-        numbers = order[first : first + lanes]
-        parts.append(run(numbers))
-        if progress:
-            progress(first + len(numbers), states)
-    steps, place = parts[0][0], np.argsort(order)
-    values = {m: np.concatenate([p[1][m] for p in parts])[place] for m in parts[0][1]}
-    names = tuple(starts[i % len(starts)].name for i in range(states))
-    return Outcome(steps, values, names, np.concatenate([p[2] for p in parts])[place])
-
-
-def _block(starts, bases, demand, proposal, admission, seed, ageing_events, numbers):
-    """Steps, values and digests of the states with these numbers."""
-    pages = pages_of(bases[0])
-    pools = [Pages(start) for start in starts]
-    lanes = []
-    for i in numbers:
-        k, rng = i % len(starts), generator(seed, i)
-        lanes.append(_lane(starts[k], pools[k], demand, proposal, admission, rng, ageing_events))
-    scripts = [lane.script for lane in lanes]
-    handles = rounded(max(lane.first_spare for lane in lanes) + SPARE_HANDLES)
-    zones = (bases[i % len(starts)] for i in numbers)
-    block = stack(
-        [
-            timed(
-                owned(b, z.pfn, z.handle, handles, z.fixed),
-                z.rng,
-                int(b.limits.secret) | proposal.secret,
-            )
-            for b, z in zip(zones, lanes, strict=True)
-        ]
+    totals = {start.zone["managed"] for start in starts}
+    most = max(
+        demand.secret(total) + Churn.slots(ageing_events + demand.events(total)) for total in totals
     )
-    rows = rounded(max(s.length for s in scripts) + 1)
-    table = np.zeros((len(scripts), rows, 2), np.int32)
-    for lane, script in enumerate(scripts):
-        table[lane, : script.length + 1] = script.array()
-    me = [start_program(demand.floor(), z.first_spare, z.script.owners(), z.limits) for z in lanes]
-    me = stack(me)
-    run = program_runner(proposal, admission.program(), pages)
-    measured = []
-    table = jnp.asarray(table)
-    for point in range(len(scripts[0].stops)):
-        stop = jnp.asarray([s.stops[point][1] for s in scripts], jnp.int32)
-        block, me = run_to_stop(run, block, me._replace(stop=stop), table, 1 << 26)
-        check_faults(block, numbers, starts, proposal.name, seed)
-        measured.append({k: np.asarray(v, np.int64) for k, v in measurer(pages)(block, me).items()})
-    steps = tuple(name for name, _ in scripts[0].stops)
-    values = {m: np.stack([point[m] for point in measured], 1) for m in measured[0]}
+    handles = rounded(most + 1 + SPARE_HANDLES)
+    common = (demand, proposal, admission, seed, ageing_events)
+    simulation = Simulation(starts, bases, [Pages(start) for start in starts], *common, handles)
+    return _measured(simulation, states, lanes, progress)
+
+
+def _measured(of: Simulation, states: int, lanes: int, progress) -> Outcome:
+    pages = pages_of(of.bases[0])
+    run, measure = program_runner(of.proposal, of.admission.program(), pages), measurer(pages)
+    digests, done, values = np.zeros((states, 2), np.uint32), 0, {}
+    for seen in Flow(run, map(of.task, range(states)), lanes):
+        numbers, points = zip(*((task.number, task.point) for task in seen.tasks), strict=True)
+        check_faults(seen.zones, numbers, of.starts, of.proposal.name, of.seed)
+        steps = tuple(name for name, _ in seen.tasks[0].stops)
+        for name, found in measure(seen.zones, seen.own).items():
+            of_all = values.setdefault(name, np.zeros((states, len(steps)), np.int64))
+            of_all[numbers, points] = found[: len(numbers)]
+        if len(steps) - 1 in points:
+            ended = np.flatnonzero(np.array(points) == len(steps) - 1)
+            digests[np.array(numbers)[ended]] = np.asarray(digest(seen.zones))[ended]
+            done += len(ended)
+            if progress:
+                progress(done, states)
     for name, metric in metrics.METRICS.items():
         if metric.counter:
             values[name] = values[name] - values[name][:, :1]
-    return steps, values, np.asarray(digest(block))
+    names = tuple(of.starts[i % len(of.starts)].name for i in range(states))
+    return Outcome(steps, values, names, digests)
 
 
 def check_faults(zones: Zone, numbers, starts, who: str, seed: int) -> None:
     """`UserError` with every fault bit that `who` caused, and the first state that has one."""
-    fault = np.asarray(zones.now.fault)
+    fault = np.asarray(zones.now.fault)[: len(numbers)]
     bad = np.flatnonzero(fault)
     if not len(bad):
         return

@@ -13,7 +13,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from secretjax import admission, engine, proposals
+from secretjax import admission, engine, flow, proposals
 from secretjax.admission._hugetlb_ops import Machine
 from secretjax.cases import StartState
 from secretjax.mm.load import load
@@ -35,11 +35,11 @@ class Zones:
         pages, none = engine.pages_of(base), np.zeros(0, np.int64)
         owned = engine.owned(base, none, none, engine.rounded(engine.SPARE_HANDLES))
         rngs = (engine.generator(seed, i) for i in numbers)
-        self.zones = engine.stack([engine.timed(owned, rng, False) for rng in rngs])
+        self.zones = flow.stack([engine.timed(owned, rng, False) for rng in rngs])
         total = start.zone["managed"]
         proposal, rule = proposals.make("keep_mapped"), admission.make("none")
         me = start_program(0, 0, Script().owners(), rule.limits(total, 1))
-        self.me = engine.stack([me] * len(numbers))
+        self.me = flow.stack([me] * len(numbers))
         self.run = engine.program_runner(proposal, rule.program(), pages)
         self.check = lambda: engine.check_faults(self.zones, numbers, [start], proposal.name, seed)
 
@@ -62,7 +62,7 @@ class Zones:
             table[state, : len(r)] = r
         self.me = self.me._replace(pc=jnp.zeros_like(self.me.pc), stop=jnp.asarray(stop))
         table = jnp.asarray(table)
-        self.zones, self.me = engine.run_to_stop(self.run, self.zones, self.me, table, 1 << 26)
+        self.zones, self.me = flow.run_to_stop(self.run, self.zones, self.me, table, 1 << 26)
         self.check()
 
 

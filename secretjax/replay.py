@@ -6,7 +6,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Int32
 
-from secretjax import engine
+from secretjax import engine, flow
 from secretjax.errors import UserError
 from secretjax.mm.load import lists, load
 from secretjax.mm.state import Fault, Tick
@@ -38,7 +38,7 @@ def replay(start, requests: Int32[np.ndarray, "requests 5"]) -> Replayed:
     stops = [int((requests[:k, 0] != 2).sum()) for k in marks] + [len(body)]
     allocations = int((body[:, 0] == 0).sum())
     handles, whole = engine.rounded(allocations + 1, GRAIN), recorded.blocks_at_start(body)
-    zones = engine.stack([load(start, handles, whole=whole, percpu=False)])
+    zones = flow.stack([load(start, handles, whole=whole, percpu=False)])
     pages = engine.pages_of(zones)
     stream = np.zeros((1, engine.rounded(len(body) + 1, GRAIN), 2), np.int32)
     stream[0, : len(body)] = recorded.encode(body)
@@ -47,7 +47,7 @@ def replay(start, requests: Int32[np.ndarray, "requests 5"]) -> Replayed:
     run, shots = engine.stream_runner(pages), []
     for k, stop in enumerate(stops):
         own = own._replace(stop=jnp.full(1, stop, jnp.int32))
-        zones, own = engine.run_to_stop(run, zones, own, stream, 1 << 26)
+        zones, own = flow.run_to_stop(run, zones, own, stream, 1 << 26)
         if k < len(marks):
             found = lists(np.asarray(zones.link[0]), pages)
             rows = [(p, o, t) for (o, t) in sorted(found) for p in found[(o, t)]]

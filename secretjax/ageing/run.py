@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Int64
 
-from secretjax import engine
+from secretjax import engine, flow
 from secretjax.ageing.base import Plan, Recipe
 from secretjax.ageing.boot import booted
 from secretjax.ageing.export import to_start
@@ -70,7 +70,7 @@ def _block(recipe: Recipe, pages: int, numbers: range, seed: int, progress) -> B
     start = booted(pages)
     base = jax.tree.map(np.asarray, load(start, handles))
     timing = [np.random.Generator(rng.bit_generator.jumped()) for rng in rngs]
-    zones = engine.stack([engine.timed(base, rng, False) for rng in timing])
+    zones = flow.stack([engine.timed(base, rng, False) for rng in timing])
     run = engine.stream_runner(engine.pages_of(zones))
     table = np.zeros((len(plans), max(plan.longest for plan in plans), 2), np.int32)
     looks, free, huge = [], [], []
@@ -94,7 +94,7 @@ def _ask(run: Callable, zones: Zone, table: np.ndarray, asked: list[np.ndarray])
     own = recorded.Cursor(
         jnp.zeros(len(asked), jnp.int32), jnp.asarray([len(rows) for rows in asked], jnp.int32)
     )
-    return engine.run_to_stop(run, zones, own, jnp.array(table), LIMIT)[0]
+    return flow.run_to_stop(run, zones, own, jnp.array(table), LIMIT)[0]
 
 
 def _rest(run: Callable, zones: Zone, table: np.ndarray) -> Zone:

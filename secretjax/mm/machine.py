@@ -82,6 +82,7 @@ class View(NamedTuple):
 
 def once(go: Flag, compute, *values):
     """`compute(*values)`, computed once: XLA:CPU would compute it again in each consumer."""
+    compute = jax.jit(compute)  # traced once
     shapes = jax.eval_shape(compute, *values)
     nothing = lambda *_: jax.tree.map(lambda s: jnp.zeros(s.shape, s.dtype), shapes)  # noqa: E731
     return lax.cond(go, compute, nothing, *values)

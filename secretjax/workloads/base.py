@@ -153,7 +153,7 @@ class Churn:
         share = np.array(
             [s if len(p) else 0.0 for s, p in zip(self.SHARES.values(), pages, strict=True)]
         )
-        slots = events // 2 + self.WINDOW
+        slots = self.slots(events)
         wanted = rng.multinomial(slots, share / share.sum())
         picked = [
             rng.choice(p, min(n, len(p)), replace=False) for p, n in zip(pages, wanted, strict=True)
@@ -167,6 +167,11 @@ class Churn:
         self.first_handle = first_handle
         self.spare = first_handle + len(self.pfn)  # for whoever needs a handle for a moment
         self.at = 0
+
+    @classmethod
+    def slots(cls, events: int) -> int:
+        """The most handles that so many events need."""
+        return events // 2 + cls.WINDOW
 
     def rows(self, events: int) -> np.ndarray:
         """The next events as script rows: give back, and hand out what went WINDOW ago, in turn.

@@ -74,11 +74,11 @@ def looked_at(simulate):
     """What it returns, and what `validate` says of every zone at each measuring point."""
     wrong, check = [], engine.check_faults
 
-    def look(zones, *rest):
+    def look(zones, numbers, *rest):
         pages, found = engine.pages_of(zones), jax.tree.map(np.asarray, zones)
-        for lane in range(len(found.block)):
+        for lane in range(len(numbers)):
             wrong.extend(validate(jax.tree.map(lambda x, k=lane: x[k], found), pages))
-        check(zones, *rest)
+        check(zones, numbers, *rest)
 
     engine.check_faults = look
     try:

@@ -6,7 +6,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from secretjax import engine
+from secretjax import engine, flow
 from secretjax.cases import read
 from secretjax.mm.layout import NODE, pcp_head
 from secretjax.mm.load import lists, load
@@ -65,12 +65,12 @@ def run(start, tasks: np.ndarray, movable: np.ndarray, whole):
     quiet = {"period": NEVER, "score_high": 1000}
     zone = load(start, engine.rounded(allocations + 1), whole=whole, **quiet)
     zone = zone._replace(now=zone.now._replace(failures=jnp.asarray(HOPELESS, jnp.int32)))
-    zones = engine.stack([zone])
+    zones = flow.stack([zone])
     stream = np.zeros((1, engine.rounded(len(tasks) + 1), 2), np.int32)
     stream[0, : len(tasks)] = rows_of(tasks, movable)
     own = recorded.Cursor(jnp.zeros(1, jnp.int32), jnp.full(1, len(tasks), jnp.int32))
     runner = engine.stream_runner(engine.pages_of(zones))
-    zones, _ = engine.run_to_stop(runner, zones, own, jnp.asarray(stream), 1 << 26)
+    zones, _ = flow.run_to_stop(runner, zones, own, jnp.asarray(stream), 1 << 26)
     return zones, np.asarray(zones.handle[0], np.int64)[:allocations]
 
 

@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from secretjax import engine
+from secretjax import engine, flow
 from secretjax.mm.layout import SPLIT, WHERE_SHIFT, Use, Where
 from secretjax.mm.load import load
 from secretjax.mm.state import Op, Tick
@@ -33,13 +33,13 @@ def act(op, handle, order=0):
 
 def after(start, rows, handles):
     """The zone after these rows, with its handles."""
-    zones = engine.stack([load(start, engine.rounded(handles, 1 << 10))])
+    zones = flow.stack([load(start, engine.rounded(handles, 1 << 10))])
     pages = engine.pages_of(zones)
     table = np.zeros((1, engine.rounded(len(rows) + 1, 1 << 10), 2), np.int32)
     table[0, : len(rows)] = rows
     table = jnp.asarray(table)
     own = recorded.Cursor(jnp.zeros(1, jnp.int32), jnp.full(1, len(rows), jnp.int32))
-    zones, _ = engine.run_to_stop(engine.stream_runner(pages), zones, own, table, 1 << 20)
+    zones, _ = flow.run_to_stop(engine.stream_runner(pages), zones, own, table, 1 << 20)
     one = jax.tree.map(lambda x: x[0], zones)
     return one._replace(handle=one.handle[:handles])
 

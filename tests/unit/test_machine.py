@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from secretjax import engine
+from secretjax import engine, flow
 from secretjax.mm.load import lists, load
 from secretjax.mm.words import PAGEBLOCK_PAGES
 from secretjax.replay import replay
@@ -27,7 +27,7 @@ def run_streams(batch):
     ]
     handles = engine.rounded(max(int((b[:, 0] == 0).sum()) for b in bodies), 1 << 12)
     starts = zip(batch, bodies, strict=True)
-    zones = engine.stack(
+    zones = flow.stack(
         [load(s.start, handles, whole=recorded.blocks_at_start(b), percpu=False) for s, b in starts]
     )
     pages = engine.pages_of(zones)
@@ -40,7 +40,7 @@ def run_streams(batch):
     shots = []
     for k in range(len(stops[0])):
         own = own._replace(stop=jnp.asarray([s[k] for s in stops], jnp.int32))
-        zones, own = engine.run_to_stop(engine.stream_runner(pages), zones, own, table, 1 << 22)
+        zones, own = flow.run_to_stop(engine.stream_runner(pages), zones, own, table, 1 << 22)
         shots.append([lists(np.asarray(zones.link[lane]), pages) for lane in range(len(batch))])
     return zones, shots
 
@@ -103,7 +103,7 @@ def test_no_lane_reports_a_fault_and_the_streams_reach_the_rare_paths(ran):
 def test_the_compiled_step_copies_no_big_array():
     """An array that is read after it was written in the same step would be copied each step."""
     batch = streams.batch(4, seed=1, requests=50)
-    zones = engine.stack([load(s.start, 64, percpu=False) for s in batch])
+    zones = flow.stack([load(s.start, 64, percpu=False) for s in batch])
     own = recorded.Cursor(*(jnp.zeros(4, jnp.int32) for _ in range(2)))
     table = jnp.zeros((4, 64, 2), jnp.int32)
     run = engine.stream_runner(engine.pages_of(zones))
@@ -132,28 +132,6 @@ def test_a_batch_is_the_same_bits_as_its_lanes_alone():
     for lane, zones in enumerate(alone):
         np.testing.assert_array_equal(np.asarray(engine.digest(zones))[0], digests[lane])
     assert len({d.tobytes() for d in digests}) == len(batch)
-
-
-def test_the_last_states_go_on_in_a_smaller_block_with_the_same_bits(monkeypatch):
-    batch = streams.batch(8, seed=7, requests=400, ageing=400)
-    batch[3:5] = streams.batch(2, seed=99, requests=3000, ageing=400)
-    together, shots = run_streams(batch)
-    sizes, stream_runner = set(), engine.stream_runner
-
-    def recorded_runner(pages):
-        def run(zones, own, table, steps):
-            sizes.add(len(own.pc))
-            return stream_runner(pages)(zones, own, table, steps)
-
-        return run
-
-    for name, value in {"STEPS": 64, "NARROW": 4, "PATIENCE": 2}.items():
-        monkeypatch.setattr(engine, name, value)
-    monkeypatch.setattr(engine, "stream_runner", recorded_runner)
-    narrowed, other_shots = run_streams(batch)
-    assert sizes == {8, 2}
-    np.testing.assert_array_equal(engine.digest(narrowed), engine.digest(together))
-    assert other_shots == shots
 
 
 def test_a_program_compiles_once():
