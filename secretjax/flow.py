@@ -78,11 +78,9 @@ class Flow:
         self.run, self.coming, self.more = run, iter(tasks), True
         first = self._next(lanes)
         self.rows = max(len(task.table) for task in first)
-        self.tasks: list[Task | None] = list(
-            first
-        )  # by lane, each with the stop it is on its way to
         self.group = min(len(first), max(GROUP, len(first) // GROUP))
         self.block = self._stacked(first)
+        self.tasks: list[Task | None] = [placed(task) for task in first]  # by lane; None: nobody
 
     def __iter__(self) -> Iterator[Seen]:
         """Each state at each of its stops, in the order in which they come there.
