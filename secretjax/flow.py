@@ -39,6 +39,10 @@ class Task(NamedTuple):
     stops: list[tuple[str, int]]
     point: int = 0
 
+    def stop(self) -> int:
+        """The row to wait at, -1 beyond the last one."""
+        return self.stops[self.point][1] if self.point < len(self.stops) else -1
+
 
 class Seen(NamedTuple):
     """States at their stops: the first lanes of a group, which may have more.
@@ -80,7 +84,8 @@ class Flow:
         self.rows = max(len(task.table) for task in first)
         self.group = min(len(first), max(GROUP, len(first) // GROUP))
         self.block = self._stacked(first)
-        self.tasks: list[Task | None] = [placed(task) for task in first]  # by lane; None: nobody
+        self.tasks = [placed(task) for task in first]  # by lane
+        self.stops = np.array([task.stop() for task in first], np.int32)  # -1: at its end
 
     def __iter__(self) -> Iterator[Seen]:
         """Each state at each of its stops, in the order in which they come there.
@@ -88,15 +93,15 @@ class Flow:
         Raises `UserError` when nobody comes to a stop any more.
         """
         idle = few = 0
-        while live := [lane for lane, task in enumerate(self.tasks) if task]:
-            few = few + 1 if not self.more and len(live) <= len(self.tasks) * FEW else 0
+        while live := int((self.stops >= 0).sum()):
+            few = few + 1 if not self.more and live <= len(self.tasks) * FEW else 0
             if few > PATIENCE and self.group < len(self.tasks):
-                yield from Flow(self.run, self._parked(live), self.group)
+                yield from Flow(self.run, self._parked(), self.group)
                 return
             self._go(STEPS)
             here = self._at_stop(live)
             idle = 0 if here else idle + STEPS
-            check_limit(idle, len(live), LIMIT)
+            check_limit(idle, live, LIMIT)
             if here:
                 self._go(2)  # writes what is pending
             for k in range(0, len(here), self.group):
@@ -113,34 +118,27 @@ class Flow:
 
     def _go(self, steps: int) -> None:
         zones, own, tables = self.block
-        own = own._replace(stop=jnp.asarray(self._stops(), jnp.int32))
+        own = own._replace(stop=jnp.array(self.stops))
         self.block = (*self.run(zones, own, tables, steps), tables)
 
-    def _stops(self) -> list[int]:
-        return [task.stops[task.point][1] if task else 0 for task in self.tasks]
-
-    def _at_stop(self, live: list[int]) -> list[int]:
+    def _at_stop(self, live: int) -> list[int]:
         """Lanes to be measured: none yet as long as few wait and others are on their way."""
-        waits = np.asarray(self.block[1].pc) >= self._stops()
-        here = [lane for lane in live if waits[lane]]
-        enough = len(here) == len(live) or len(here) >= len(self.tasks) // GROUP
-        return here if enough else []
+        waits = (self.stops >= 0) & (np.asarray(self.block[1].pc) >= self.stops)
+        here = np.flatnonzero(waits).tolist()
+        return here if len(here) >= min(live, max(len(waits) // GROUP, 1)) else []
 
     def _move_on(self, lanes: list[int]) -> None:
         """They go on to their next stops, or others take their places."""
-        freed = []
         for lane in lanes:
-            task = self.tasks[lane]
-            self.tasks[lane] = task._replace(point=task.point + 1)
-            if task.point + 1 == len(task.stops):
-                self.tasks[lane] = None
-                freed.append(lane)
+            self.tasks[lane] = self.tasks[lane]._replace(point=self.tasks[lane].point + 1)
+            self.stops[lane] = self.tasks[lane].stop()
+        freed = [lane for lane in lanes if self.stops[lane] < 0]
         new = self._next(len(freed)) if freed and self.more else []
         if not new:
             return
         freed = freed[: len(new)]
         for lane, task in zip(freed, new, strict=True):
-            self.tasks[lane] = placed(task)
+            self.tasks[lane], self.stops[lane] = placed(task), task.stop()
         self.rows = max(self.rows, *(len(task.table) for task in new))
         zones, own, tables = self.block
         longer = self.rows - tables.shape[1]
@@ -148,10 +146,10 @@ class Flow:
         part = self._stacked(new + new[:1] * (self.group - len(new)))
         self.block = put((zones, own, tables), self._filled(freed), part)
 
-    def _parked(self, lanes: list[int]) -> Iterator[Task]:
-        """These states as they are now."""
+    def _parked(self) -> Iterator[Task]:
+        """The states that are not at their ends, as they are now."""
         block = jax.tree.map(np.asarray, self.block)
-        for lane in lanes:
+        for lane in np.flatnonzero(self.stops >= 0).tolist():
             zone, own, table = jax.tree.map(lambda x, k=lane: x[k], block)
             yield self.tasks[lane]._replace(zone=zone, own=own, table=table)
 

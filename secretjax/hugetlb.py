@@ -57,12 +57,13 @@ class Zones:
 
     def _do(self, rows: list[np.ndarray]) -> None:
         stop = np.array([len(r) for r in rows], np.int32)
-        table = np.zeros((len(rows), engine.rounded(int(stop.max()) + 1), 2), np.int32)
+        length = engine.rounded(int(stop.max()) + 1, engine.ROWS)
+        table = np.zeros((len(rows), length, 2), np.int32)
         for state, r in enumerate(rows):
             table[state, : len(r)] = r
         self.me = self.me._replace(pc=jnp.zeros_like(self.me.pc), stop=jnp.asarray(stop))
         table = jnp.asarray(table)
-        self.zones, self.me = flow.run_to_stop(self.run, self.zones, self.me, table, 1 << 26)
+        self.zones, self.me = flow.run_to_stop(self.run, self.zones, self.me, table)
         self.check()
 
 

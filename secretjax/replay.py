@@ -47,7 +47,7 @@ def replay(start, requests: Int32[np.ndarray, "requests 5"]) -> Replayed:
     run, shots = engine.stream_runner(pages), []
     for k, stop in enumerate(stops):
         own = own._replace(stop=jnp.full(1, stop, jnp.int32))
-        zones, own = flow.run_to_stop(run, zones, own, stream, 1 << 26)
+        zones, own = flow.run_to_stop(run, zones, own, stream)
         if k < len(marks):
             found = lists(np.asarray(zones.link[0]), pages)
             rows = [(p, o, t) for (o, t) in sorted(found) for p in found[(o, t)]]

@@ -70,7 +70,7 @@ def run(start, tasks: np.ndarray, movable: np.ndarray, whole):
     stream[0, : len(tasks)] = rows_of(tasks, movable)
     own = recorded.Cursor(jnp.zeros(1, jnp.int32), jnp.full(1, len(tasks), jnp.int32))
     runner = engine.stream_runner(engine.pages_of(zones))
-    zones, _ = flow.run_to_stop(runner, zones, own, jnp.asarray(stream), 1 << 26)
+    zones, _ = flow.run_to_stop(runner, zones, own, jnp.asarray(stream))
     return zones, np.asarray(zones.handle[0], np.int64)[:allocations]
 
 

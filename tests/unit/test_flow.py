@@ -68,6 +68,52 @@ def test_every_state_answers_as_the_oracle_at_each_of_its_stops(batch, small):
     assert set(widths) == {LANES, GROUP}
 
 
+def walked(lengths: list[int], lanes: int) -> tuple[dict, int]:
+    """Stops seen of states that only walk their rows, by number, and how many looks it took.
+
+    The zone of a state is its number; its table has that number in each of its rows.
+    """
+    looks, seen = 0, {}
+
+    def run(zones, own, tables, steps):
+        nonlocal looks
+        looks += steps == STEPS
+        own = recorded.Cursor(*map(np.asarray, own))
+        for number, pc, stop, table in zip(*map(np.asarray, (zones, *own, tables)), strict=True):
+            rows = 1 + lengths[number]
+            assert (table[:rows] == number).all() and not table[rows:].any()
+            assert pc <= max(stop, pc) <= lengths[number]
+        return zones, own._replace(pc=np.maximum(own.pc, np.minimum(own.pc + steps, own.stop)))
+
+    def begun(number: int) -> flow.Task:
+        rows = lengths[number]
+        table = np.full((rows + 1, 2), number, np.int32)
+        own = recorded.Cursor(np.int32(0), np.int32(0))
+        stops = [("start", 0), ("half", rows // 2), ("end", rows)]
+        return flow.Task(number, np.int32(number), own, table, stops)
+
+    for found in flow.Flow(run, map(begun, range(len(lengths))), lanes):
+        for lane, state in enumerate(found.tasks):
+            assert found.zones[lane] == state.number
+            assert found.own.pc[lane] == state.stops[state.point][1]
+            seen.setdefault(state.number, []).append(state.point)
+    return seen, looks
+
+
+def test_a_long_state_keeps_nobody_waiting(small):
+    lengths = [40 * STEPS] + 30 * [4 * STEPS]
+    seen, looks = walked(lengths, LANES)
+    assert seen == {number: [0, 1, 2] for number in range(31)}
+    # three lanes beside the long one, 1 + 2 + 2 looks each; block after block: 41 + 7 * 5
+    assert looks <= 10 * 5 + 1
+
+
+def test_a_later_state_may_have_a_longer_script_and_one_lane_is_enough(small):
+    lengths = [10, 700, 5, 300, 6, 900]
+    for lanes in (1, 2, 6, 64):
+        assert walked(lengths, lanes)[0] == {number: [0, 1, 2] for number in range(6)}
+
+
 def test_who_comes_to_no_stop_is_told_of(batch, small, monkeypatch):
     monkeypatch.setattr(flow, "LIMIT", 10 * STEPS)
     stands = lambda zones, own, table, steps: (zones, own)  # noqa: E731
