@@ -23,7 +23,8 @@
 # them state by state.
 #
 # Read on in this order: **10** does the model match the kernel; **20** what removing pages does
-# to the direct map; **30** reservation, CMA and migration side by side.
+# to the direct map; **30** reservation, CMA and migration side by side; **35** to **85** one
+# question each; **95** which proposal wins where; **90** your own machine.
 
 # %% tags=["parameters"]
 params_file = "params/default.yaml"  # the study
@@ -49,6 +50,16 @@ study.figure("answer")
 # No arm is best everywhere, and none of this is worth more than the model: notebook 10 comes
 # before it.
 #
+# ## The claims, and whether they hold
+#
+# Each claim of the thread is put as a question; the answer is yes if every test of it comes out as
+# was said, in part if some do, undetermined if an interval holds zero. The notebook named beside it
+# has the tests. What this study lacks, `params/questions.yaml` has.
+
+# %%
+study.verdicts()
+
+# %% [markdown]
 # ## The proposals
 #
 # How secret pages are obtained, kept and given back: one file each in `secretjax/proposals`. What

@@ -62,6 +62,12 @@ study.answers(
 )
 
 # %% [markdown]
+# ## Do the claims hold?
+
+# %%
+study.claims("H1", "H2", "H11", "H14", "H18")
+
+# %% [markdown]
 # ## Is a pool needed?
 #
 # Page by page against the pool, state by state.

@@ -56,6 +56,12 @@ study.figure("denial")
 study.answers("adversary", "victim_failed", "largest_share", "stranded_mib", "oom_kills")
 
 # %% [markdown]
+# ### Do the claims hold?
+
+# %%
+study.claims("H7", "H8", "H9")
+
+# %% [markdown]
 # ### Against no rule
 #
 # #### A limit of each process
@@ -107,20 +113,6 @@ study.summary("tenants", "fairness", "refused_mmap_share", "refused_fault_share"
 
 # %%
 study.summary("few_opt_in", "secret_mib", "dm_2m_split", "free_2m")
-
-# %% [markdown]
-# ## Guests and microVMs
-#
-# How many fit before the first refusal.
-
-# %%
-study.summary("guests", "density", "refused_fault_share", "huge_share", "dm_2m_split")
-
-# %%
-study.figure("microvms")
-
-# %%
-study.answers("microvms", "density", "refused_fault_share", "dm_2m_split")
 
 # %% [markdown]
 # ## Not validated

@@ -7,7 +7,7 @@ number of devices.
 """
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cache, partial
 
@@ -19,7 +19,7 @@ from jax.sharding import Mesh, PartitionSpec
 from secretjax import metrics
 from secretjax.admission.base import Admission
 from secretjax.errors import UserError
-from secretjax.flow import Flow, Task
+from secretjax.flow import GROUP, Flow, Seen, Task
 from secretjax.ledger import settled
 from secretjax.mm.layout import HEADS, Use
 from secretjax.mm.load import load
@@ -219,9 +219,9 @@ class Simulation:
         churn = Churn(self.pools[k], rng, secret, self.ageing + demand.events(total))
         script = self.script(total, churn, rng)
         fixed = np.zeros(0, np.int64)
-        if demand.pinned():
-            anonymous = np.flatnonzero(start.page_class == start.page_classes.index("anon_lru"))
-            fixed = rng.choice(anonymous, min(demand.pinned(), len(anonymous)), replace=False)
+        anonymous = np.flatnonzero(start.page_class == start.page_classes.index("anon_lru"))
+        if pinned := demand.pinned(len(anonymous)):
+            fixed = rng.choice(anonymous, min(pinned, len(anonymous)), replace=False)
         zone = owned(base, churn.pfn, churn.handle, self.handles, fixed)
         zone = timed(zone, rng, int(base.limits.secret) | self.proposal.secret)
         owners = script.owners()
@@ -246,15 +246,22 @@ class Simulation:
             script.rows[0][0, 1] = wanted
         return script
 
+    def seen(self, numbers: Iterable[int], lanes: int) -> Iterator[Seen]:
+        """These states at each of their measuring points; `UserError` where one shows a fault."""
+        pages = pages_of(self.bases[0])
+        run = program_runner(self.proposal, self.admission.program(), pages)
+        for seen in Flow(run, map(self.task, numbers), lanes):
+            here = [task.number for task in seen.tasks]
+            check_faults(seen.zones, here, self.starts, self.proposal.name, self.seed)
+            yield seen
+
     def outcome(self, states: int, lanes: int) -> Outcome:
         """All states at all their measuring points."""
         pages = pages_of(self.bases[0])
-        run = program_runner(self.proposal, self.admission.program(), pages)
         digests, values = np.zeros((states, 2), np.uint32), {}
-        for seen in Flow(run, map(self.task, range(states)), lanes):
+        for seen in self.seen(range(states), lanes):
             numbers = np.array([task.number for task in seen.tasks])
             points = np.array([task.point for task in seen.tasks])
-            check_faults(seen.zones, numbers, self.starts, self.proposal.name, self.seed)
             steps = tuple(name for name, _ in seen.tasks[0].stops)
             for name, found in jax.device_get(measurer(pages)(seen.zones, seen.own)).items():
                 of_all = values.setdefault(name, np.zeros((states, len(steps)), np.int64))
@@ -288,6 +295,40 @@ def simulate(
     Raises `UserError` when the rule cannot wrap the proposal, when the zones differ in size, or
     when a state shows a fault (a bug of the model or of a plug-in), with the state to look at.
     """
+    common = prepared(starts, demand, proposal, admission, seed, ageing_events)
+    return common.outcome(states, lanes)
+
+
+def watch(
+    starts: Sequence,
+    demand: Workload,
+    proposal: Proposal,
+    admission: Admission,
+    *,
+    state: int,
+    seed: int,
+    ageing_events: int = 0,
+) -> dict[str, Zone]:
+    """{measuring point: the zone there, in NumPy arrays} of one state of `simulate`."""
+    common = prepared(starts, demand, proposal, admission, seed, ageing_events)
+    found = {}
+    # As many lanes as the last states of a simulation have, for the program that is compiled then.
+    for seen in common.seen([state] * GROUP, GROUP):
+        task = seen.tasks[0]
+        zone = jax.tree.map(lambda x: np.asarray(x[0]), seen.zones)
+        found.setdefault(task.stops[task.point][0], zone)
+    return found
+
+
+def prepared(
+    starts: Sequence,
+    demand: Workload,
+    proposal: Proposal,
+    admission: Admission,
+    seed: int,
+    ageing: int,
+) -> Simulation:
+    """What all states have in common; `UserError` as `simulate` says."""
     if not admission.fits(proposal):
         raise UserError(
             f"admission '{admission.name}' cannot wrap '{proposal.name}': it has no pool"
@@ -300,12 +341,11 @@ def simulate(
         raise UserError("start states of different size cannot share a batch; run them apart")
     totals = {start.zone["managed"] for start in starts}
     most = max(
-        demand.secret(total) + Churn.slots(ageing_events + demand.events(total)) for total in totals
+        demand.secret(total) + Churn.slots(ageing + demand.events(total)) for total in totals
     )
     handles = rounded(most + 1 + SPARE_HANDLES)
     pools = [Pages(start) for start in starts]
-    common = (demand, proposal, admission, seed, ageing_events)
-    return Simulation(starts, bases, pools, *common, handles).outcome(states, lanes)
+    return Simulation(starts, bases, pools, demand, proposal, admission, seed, ageing, handles)
 
 
 def check_faults(zones: Zone, numbers, starts, who: str, seed: int) -> None:

@@ -52,7 +52,7 @@ class CaseDemand(Workload):
     def floor(self):
         return max((op.get("stop_if_free_below", 0) for op in self.ops), default=0)
 
-    def pinned(self):
+    def pinned(self, anonymous):
         return max((op.get("pinned_anonymous_pages", 0) for op in self.ops), default=0)
 
     def write(self, script: Script, total: int, churn: Churn) -> None:

@@ -34,7 +34,8 @@ ageing_events: 0
 arms: [{arms}]
 baseline: keep_mapped
 demands:
-  [{{kind: growth}}, {{kind: small_files, files: 1024}}, {{kind: adversary}}, {{kind: microvms}}]
+  [{{kind: growth}}, {{kind: small_files, files: 1024}}, {{kind: adversary}}, {{kind: microvms}},
+   {{kind: guests}}, {{name: pins, kind: growth, pinned_percent: 1}}]
 cpus: 8
 costs: costs/x86_64.yaml
 kernel_states: {kernel_states}
@@ -128,6 +129,7 @@ def demand_steps(kind: str) -> tuple[str, ...]:
         "growth": ("grow_5", "grow_10", "grow_20", "grow_30"),
         "small_files": ("files_25", "files_50", "files_75", "files_100"),
         "adversary": ("attacked", "asked"),
+        "guests": ("guests_30", "guests_60", "turned"),
         "microvms": ("vms_25", "vms_50", "vms_75", "vms_100"),
     }
     return ("start", *between[kind], "released")

@@ -1,7 +1,8 @@
 """The named numbers of a run as the tables on the site's first page."""
 
 import html
-from collections.abc import Iterable, Mapping
+import re
+from collections.abc import Container, Iterable, Mapping
 from typing import Any
 
 from secretjax.show import standing
@@ -33,6 +34,24 @@ def tables(numbers: Numbers, arms: Mapping[str, bool] = {}) -> str:
     if rest:
         shown.append(_list(rest))
     return "\n\n".join(shown)
+
+
+def claims(rows: Iterable[Mapping[str, str]], folder: str = "", there: Container[str] = ()) -> str:
+    """HTML: the claims with their answers. Rows have id, question, answer, why and notebook.
+
+    there: the notebooks that lie in `folder`; the others are named only.
+    """
+    shown = []
+    for row in rows:
+        cells = {key: html.escape(value) for key, value in row.items()}
+        cells["why"] = re.sub(r"`([^`]*)`", r"<code>\1</code>", cells["why"])
+        where = cells["notebook"].partition("_")[0]
+        if row["notebook"] in there:
+            where = f'<a href="{folder}{cells["notebook"]}.html">{where}</a>'
+        said = f"<strong>{cells['answer'].capitalize()}</strong>"
+        shown.append([cells["id"], cells["question"], said, cells["why"], where])
+    note = f"<p>{standing.NOTE}</p>" if any(standing.MARK in row[3] for row in shown) else ""
+    return _table(["", "claim, as a question", "answer", "why", "notebook"], shown) + note
 
 
 def _grid(grid: Mapping[str, Mapping[str, Numbers]], arms: Mapping[str, bool]) -> str:

@@ -45,10 +45,14 @@ def memory(get: Get) -> np.ndarray:
     return get("dm_4k_pages") + large
 
 
+def since(counted: np.ndarray) -> np.ndarray:
+    """How much was counted since the step before."""
+    return np.diff(counted, axis=1, prepend=0)
+
+
 def huge_now(get: Get) -> np.ndarray:
     """Share of the huge pages asked for since the step before; NaN where none was."""
-    ok, tried = (np.diff(get(m), axis=1, prepend=0) for m in ("huge_ok", "huge_tried"))
-    return 100 * ratio(ok, tried, np.nan)
+    return 100 * ratio(since(get("huge_ok")), since(get("huge_tried")), np.nan)
 
 
 # Read off the measured ones, state by state: {metric: (words, formula)}
@@ -72,6 +76,24 @@ DERIVED: dict[str, tuple[Words, Callable[[Get], np.ndarray]]] = {
     "splits_per_block": (
         Words("splits for each 2 MiB of secret memory", "entries", "lower"),
         lambda get: PAGEBLOCK_PAGES * ratio(get("dm_2m_split"), get("granted"), np.nan),
+    ),
+    "splits_now": (
+        Words("splits for each 2 MiB of secret memory, this step", "entries", "lower"),
+        lambda get: (
+            PAGEBLOCK_PAGES * ratio(since(get("dm_2m_split")), since(get("granted")), np.nan)
+        ),
+    ),
+    "table_share": (
+        Words("page tables of splits", "% of memory", "lower"),
+        lambda get: 100 * ratio(get("table_pages"), memory(get)),
+    ),
+    "whole_share": (
+        Words("granted from whole pageblocks", "% of pages asked for", "higher"),
+        lambda get: 100 * ratio(get("granted") - get("fallback_pages"), asked(get)),
+    ),
+    "flush_per_page": (
+        Words("TLB flushes", "for each secret page granted", "lower"),
+        lambda get: ratio(get("flush"), get("granted"), np.nan),
     ),
     "packing": (
         Words("pageblocks with secret pages", "times the least possible", "lower"),
@@ -153,42 +175,47 @@ class Measured:
         """Name of each state's start state."""
         return self._starts[demand]
 
-    def array(self, demand: str, arm: Arm, metric: str, bound: Bound = "best") -> np.ndarray:
-        """float64 [states, steps]; `bound` is of the cost table and matters to costs only."""
+    def array(
+        self, demand: str, arm: Arm, metric: str, bound: Bound = "best", cpus: int = 0
+    ) -> np.ndarray:
+        """float64 [states, steps]; `bound` of the cost table and `cpus` matter to costs only.
+
+        cpus: that a flush has to reach, the study's if not given
+        """
         key = demand, arm.name, metric
         if key in self._values:
             return self._values[key]
         if metric in DERIVED:
-            return DERIVED[metric][1](lambda name: self.array(demand, arm, name, bound))
+            return DERIVED[metric][1](lambda name: self.array(demand, arm, name, bound, cpus))
         if metric in costs.METRICS:
-            return self._cost(demand, arm, metric, bound)
+            return self._cost(demand, arm, metric, bound, cpus or self.params.cpus)
         words(metric)
         raise UserError(f"{self.run.folder}: has no metric '{metric}'; run the study again")
 
-    def _cost(self, demand: str, arm: Arm, metric: str, bound: Bound) -> np.ndarray:
-        table, cpus = self.run.costs(), self.params.cpus
+    def _cost(self, demand: str, arm: Arm, metric: str, bound: Bound, cpus: int) -> np.ndarray:
+        table = self.run.costs()
         if metric != "cost_ns":
             copied = self.array(demand, arm, "secret_copied")
             if "direct_map" in metric:
                 return costs.exposure(copied, table, cpus, bound, "direct_map")
             mapped = self.array(demand, arm, "copied_mapped")
             return costs.exposed(copied, mapped, table, cpus, bound)
-        free = costs.weights(table, cpus, bound) == 0
-        shape = self.params.states, len(self._steps[demand])
-        counts = np.stack(
-            [
-                np.zeros(shape) if free[event] else self.array(demand, arm, event.name.lower())
-                for event in Event
-            ],
-            axis=-1,
-        )
-        return costs.total(counts, table, cpus, bound)
+        held = self.array(demand, arm, "secret_pages")
+        way = self.params.ways().get(arm.name, costs.Ways())
+        return costs.spent(self.counts(demand, arm), held, table, cpus, bound, way)
+
+    def counts(self, demand: str, arm: Arm) -> np.ndarray:
+        """float64 [states, steps, events]; zero of those that no metric has, which cost nothing."""
+        known, shape = metrics.table(), (self.params.states, len(self._steps[demand]))
+        names = [event.name.lower() for event in Event]
+        every = [self.array(demand, arm, n) if n in known else np.zeros(shape) for n in names]
+        return np.stack(every, axis=-1)
 
     def at(
-        self, demand: str, step: str, arm: Arm, metric: str, bound: Bound = "best"
+        self, demand: str, step: str, arm: Arm, metric: str, bound: Bound = "best", cpus: int = 0
     ) -> np.ndarray:
         """One number a state."""
-        return self.array(demand, arm, metric, bound)[:, self._steps[demand].index(step)]
+        return self.array(demand, arm, metric, bound, cpus)[:, self._steps[demand].index(step)]
 
     def estimate(
         self, demand: str, step: str, arm: Arm, metric: str, bound: Bound = "best"
@@ -205,10 +232,17 @@ class Measured:
             )
         return self._estimates[key]
 
-    def difference(self, demand: str, step: str, arm: Arm, other: Arm, metric: str) -> Difference:
-        """`arm` minus `other`, state by state, over the states for which both say something."""
+    def difference(
+        self, demand: str, step: str, arm: Arm, other: Arm, metric: str, start: str = ""
+    ) -> Difference:
+        """`arm` minus `other`, state by state, over the states for which both say something.
+
+        start: of the states aged from this start state only
+        """
         pair = [self.at(demand, step, one, metric) for one in (arm, other)]
         said = ~np.isnan(pair[0] + pair[1])
+        if start:
+            said &= self.starts(demand) == start
         if not said.any():
             return Difference(np.nan, np.nan, np.nan, 0, np.nan, 0.0, 0.0, "undetermined")
         return statistics.paired(pair[0][said], pair[1][said], self.starts(demand)[said])

@@ -13,12 +13,16 @@ from IPython.display import HTML, Image, Markdown
 
 from secretjax.errors import UserError
 from secretjax.registry import pick
-from secretjax.show import catalogue, figures, sentences, standing, style
+from secretjax.show import answer, catalogue, claims, figures, sentences, standing, style
 from secretjax.show.answer import plain
+from secretjax.show.claims.base import said
 from secretjax.show.measured import Measured, words
-from secretjax.study import runs
+from secretjax.study import runs, sensitivity
+from secretjax.study.sensitivity import Sensitivity
 
 NO_KERNEL = "*This study was run without the comparison with the kernel.*"
+PAIRS = (("pmd_pool", "per_page"), ("cma_pool", "per_page"), ("migratable", "per_page"))
+TOLD = {True: "as claimed", False: "not as claimed", None: "the interval says neither"}
 ONE_KERNEL = "*Here each state runs under its own kernel's rules; `params/fallback.yaml` compares.*"
 
 
@@ -166,6 +170,60 @@ class Study(Measured):
         for metric in metrics:
             self.quote(f"{demand}.{metric}", sentences.state_of(self, demand, metric)[1])
         return table(pd.DataFrame(rows))
+
+    def claims(self, *ids: str) -> Markdown:
+        """Claims as they were made, whether they hold in this run, and what each test says."""
+        told = []
+        for claim in (pick("claim", claims.table(), name) for name in ids):
+            verdict, found = claim.weigh(self)
+            self.quote(f"claims.{claim.id}", {k: v for w in found for k, v in w.numbers.items()})
+            why = said(claim, verdict, found)
+            tests = [f"- {w.text}: {TOLD[w.holds]}" for w in found if w.asked]
+            head = f"**{claim.id}: {claim.question}** {claim.said}."
+            told += [f"{head}\n\n**{verdict.capitalize()}**: {why}.", "\n".join(tests)]
+        return noted("\n\n".join(told))
+
+    def verdicts(self) -> HTML:
+        """Every claim, its answer, the reason, and the notebook that goes into it.
+
+        Kept in the run's `figures/claims.json`, for the first page of the site.
+        """
+        rows = []
+        for claim in claims.table().values():
+            verdict, found = claim.weigh(self)
+            row = {"id": claim.id, "question": claim.question, "answer": verdict}
+            rows.append(row | {"why": said(claim, verdict, found), "notebook": claim.notebook})
+        runs.write_json(self.run.figures_dir / "claims.json", {"claims": rows})
+        return HTML(answer.claims(rows))
+
+    @cached_property
+    def _sensitive(self) -> dict[tuple[str, str], Sensitivity]:
+        step, table = self.peak("growth"), self.run.costs()
+        at, of = self.demand_steps("growth").index(step), self.starts("growth")
+        means = {}
+        for arm in self.arms:
+            granted = self.array("growth", arm, "granted")[:, at]
+            events = self.counts("growth", arm)[:, at]
+            served = [(of == s) & (granted > 0) for s in dict.fromkeys(of)]
+            if all(rows.any() for rows in served):
+                per_page = events / np.maximum(granted, 1)[:, None]
+                means[arm.name] = np.stack([per_page[rows].mean(0) for rows in served])
+        pairs = [pair for pair in PAIRS if set(pair) <= set(means)]
+        cpus = self.params.cpus
+        return {(a, b): sensitivity.analyse(means[a], means[b], table, cpus) for a, b in pairs}
+
+    def sensitivities(self) -> dict[tuple[str, str], Sensitivity]:
+        """{(arm, other): on what it depends which is cheaper} at the peak of growth."""
+        return self._sensitive if self.demand_steps("growth") else {}
+
+    def cheaper(self) -> Markdown:
+        """Which of two arms is cheaper, or what it depends on, in a sentence a pair."""
+        told = []
+        for (one, other), s in self.sensitivities().items():
+            told.append(f"- {sentences.cheaper(one, other, s)}")
+            numbers = {f"total.{f}": {"value": v, "unit": "of 1"} for f, v in s.total.items()}
+            self.quote(f"cheaper.{one}.{other}", {"share": {"value": s.cheaper}, **numbers})
+        return Markdown("\n".join(told) or "*This study has no arms to compare here.*")
 
     def quote(self, name: str, numbers: sentences.Numbers) -> None:
         """Keeps numbers that are quoted, so that each can be found by its name."""

@@ -9,8 +9,10 @@ import numpy as np
 from secretjax.show import standing
 from secretjax.show.measured import Measured, words
 from secretjax.study.params import Arm
+from secretjax.study.sensitivity import Sensitivity
 from secretjax.study.statistics import Difference, Estimate
 
+SURE = 5  # % of the draws that may say otherwise
 Numbers = dict[str, dict[str, Any]]
 
 
@@ -125,6 +127,24 @@ def compared(
         return f"{told}: **undetermined**, the interval holds zero.", numbers
     good = "" if not said.better else "; better" if d.verdict == said.better else "; worse"
     return f"{told}{good}.", numbers
+
+
+def cheaper(one: str, other: str, s: Sensitivity) -> str:
+    """Whether one arm is cheaper than another over the whole cost table, or on what it depends."""
+    share, ranked = 100 * s.cheaper, sorted(s.total, key=lambda f: -s.total[f])
+    told = f"`{one}` is cheaper than `{other}` in {short(share)} % of the draws"
+    first, second = ranked[:2]
+    depends = (
+        f"most on `{first}` (total index {short(s.total[first])}), then `{second}` "
+        f"({short(s.total[second])})"
+    )
+    if SURE < share < 100 - SURE:
+        told = f"**Undetermined**: {told}; it depends {depends}"
+    else:
+        told = f"**{'Yes' if share > 50 else 'No'}**: {told}; the ratio depends {depends}"
+    flips = [f"`{factor}` passes {short(at)}" for factor, at in s.flips.items()]
+    ends = f"it flips where {' or where '.join(flips)}" if flips else "no factor flips it alone"
+    return f"{told}. All else at its best, {ends}."
 
 
 def arm_of(study: Measured, name: str) -> Arm | None:

@@ -254,8 +254,16 @@ def _front(run: Path, source: Path, manifest: Mapping[str, Any]) -> None:
         "index",
         match=match.name if match else "index.md",
         question=prose(" ".join(str(question or "What did this run find?").split())),
+        claims=_claims(run),
         answers=answer.tables(read_json(run / "numbers.json"), arms),
         figure="answer.svg" if figure else "",
         figure_alt="The answer as a figure; its numbers are in the table below.",
     )
     (source / "index.md").write_text(page)
+
+
+def _claims(run: Path) -> str:
+    """The claims and their answers, as notebook 00 left them; nothing if it was not run."""
+    rows = read_json(run / "figures" / "claims.json").get("claims", [])
+    there = {path.stem for path in (run / "notebooks").glob("*.ipynb")}
+    return answer.claims(rows, "notebooks/", there) if rows else ""

@@ -53,6 +53,7 @@ Bound = Literal["low", "best", "high"]
 BOUNDS: tuple[Bound, ...] = get_args(Bound)
 FLUSHES = ("range", "full", "lazy")
 ZEROINGS = ("fault", "free", "destruction")
+Number = float | np.ndarray  # or one for each draw of a table (`study.sensitivity`)
 Ns = Annotated[float, Field(ge=0, le=1e9)]
 Text = Annotated[str, Field(min_length=1, max_length=1000)]
 # {metric: (label, unit)}
@@ -114,11 +115,11 @@ class Costs:
     about: str
     entries: Entries
 
-    def ns(self, entry: str, bound: Bound) -> float:
+    def ns(self, entry: str, bound: Bound) -> Number:
         """One number of the table."""
         return float(getattr(getattr(self.entries, entry), bound))
 
-    def flush(self, cpus: int, bound: Bound) -> float:
+    def flush(self, cpus: int | np.ndarray, bound: Bound) -> Number:
         """ns until a flush has reached `cpus` CPUs, the one that asks included."""
         return self.ns("flush", bound) + self.ns("flush_receiver", bound) * (cpus - 1)
 
@@ -135,8 +136,10 @@ def load(path: Path) -> Costs:
     return Costs(table.name, table.about, table.costs)
 
 
-def weights(table: Costs, cpus: int, bound: Bound) -> Float64[np.ndarray, " events"]:
-    """ns per counted event, indexed by `Event`."""
+def weights(
+    table: Costs, cpus: int | np.ndarray, bound: Bound
+) -> Float64[np.ndarray, "events ..."]:
+    """ns per counted event, indexed by `Event`; a table of many draws at once gives them all."""
     ns = {
         Event.GRANTED: table.ns("fault", bound),
         Event.ZEROED: table.ns("zero_page", bound),
@@ -155,7 +158,8 @@ def weights(table: Costs, cpus: int, bound: Bound) -> Float64[np.ndarray, " even
         Event.FREED: table.ns("buddy", bound),
         Event.CLAIMED: table.ns("claim", bound),
     }
-    return np.array([ns.get(event, 0.0) for event in Event], np.float64)
+    every = np.broadcast_arrays(*[np.float64(ns.get(event, 0.0)) for event in Event])
+    return np.stack(every)
 
 
 def total(counts: np.ndarray, table: Costs, cpus: int, bound: Bound) -> np.ndarray:
@@ -221,6 +225,14 @@ def _in_ways(counts: np.ndarray, held: np.ndarray, ways: Ways) -> np.ndarray:
     return counts
 
 
+def spent(
+    counts: np.ndarray, held: np.ndarray, table: Costs, cpus: int, bound: Bound, ways: Ways
+) -> np.ndarray:
+    """`total` of counters [..., events] under these ways; held: pages in users' hands."""
+    refilled = refills(counts, ways.flush) * float(cpus) * table.ns("tlb_refill", bound)
+    return total(_in_ways(counts, held, ways), table, cpus, bound) + refilled
+
+
 def apply(
     samples: pd.DataFrame, table: Costs, cpus: int, ways: Mapping[str, Ways] = MappingProxyType({})
 ) -> pd.DataFrame:
@@ -244,16 +256,15 @@ def apply(
     arms = wide.index.to_frame(index=False)["arm"].to_numpy()
     asked = any(way.zeroing == "free" for way in ways.values())
     held = _held(samples, wide.index) if asked else np.zeros(len(counts), np.int64)
-    refilled = np.zeros(len(counts))
+    spans = {b: total(counts, table, cpus, b) for b in BOUNDS}
     for arm, way in ways.items():
         at = arms == arm
-        refilled[at] = refills(counts[at], way.flush) * float(cpus)
+        for b in BOUNDS:
+            spans[b][at] = spent(counts[at], held[at], table, cpus, b, way)
         counts[at] = _in_ways(counts[at], held[at], way)
     copied, mapped = counts[:, Event.SECRET_COPIED], counts[:, Event.COPIED_MAPPED]
     columns = {
-        "cost_ns": [
-            total(counts, table, cpus, b) + refilled * table.ns("tlb_refill", b) for b in BOUNDS
-        ],
+        "cost_ns": list(spans.values()),
         "ipis": [counts[:, Event.FLUSH] * (cpus - 1.0)] * len(BOUNDS),
         "exposure_page_ns": [exposed(copied, mapped, table, cpus, b) for b in BOUNDS],
         "exposure_direct_map_page_ns": [

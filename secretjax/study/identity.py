@@ -1,5 +1,6 @@
 """What a result depends on, as hashes: equal hash, equal bytes."""
 
+import ast
 import hashlib
 import importlib.metadata
 import json
@@ -15,7 +16,10 @@ from secretjax.study.params import Ageing, Arm, Demand, Params
 # Raised when the same inputs shall give another result, or the same result in another form.
 FORM = 1
 DIGITS = 12
-SIMULATION = ("mm", "metrics", "workloads", "program.py", "engine.py", "cases", "registry.py")
+SIMULATION = (
+    "mm", "metrics", "workloads", "cases",
+    "engine.py", "flow.py", "ledger.py", "program.py", "registry.py", "rules.py",
+)  # fmt: skip
 LIBRARIES = ("jax", "matplotlib", "numpy", "pandas", "papermill", "pyarrow", "scipy", "seaborn")
 ROOT = Path(secretjax.__file__).parent
 
@@ -46,11 +50,21 @@ def _simulation() -> str:
 
 @cache
 def _own_sources(kind: str, name: str) -> dict[str, str]:
-    """The plug-in's own file and what all of its kind share, but not its neighbours."""
-    folder = plugins.PACKAGES[kind].rpartition(".")[2]
-    shared = [f.name for f in (ROOT / folder).glob("*.py") if f.name[0] == "_"] + ["base.py"]
-    files = [f"{folder}/{file}" for file in [*shared, f"{name}.py"]]
-    return sources(*[file for file in files if (ROOT / file).is_file()])
+    """The plug-in's file, what all of its kind share, and the neighbours that it builds on."""
+    package = plugins.PACKAGES[kind]
+    folder = ROOT / package.rpartition(".")[2]
+    found = [f for f in folder.glob("*.py") if f.name[0] == "_" or f.name == "base.py"]
+    wanted = [folder / f"{name}.py"]
+    while wanted:
+        file = wanted.pop()
+        if file in found or not file.is_file():
+            continue
+        found.append(file)
+        nodes = ast.walk(ast.parse(file.read_text(encoding="utf-8")))
+        imports = {n.module or "" for n in nodes if isinstance(n, ast.ImportFrom)}
+        inside = [module for module in imports if module.startswith(f"{package}.")]
+        wanted += [folder / f"{module.rpartition('.')[2]}.py" for module in inside]
+    return sources(*[str(file.relative_to(ROOT)) for file in found])
 
 
 def point_key(study: Params, arm: Arm, demand: Demand) -> str:

@@ -44,15 +44,28 @@ def interval(values: Values, starts: Values, *, resamples: int = 2000, seed: int
     mean = float(values.mean())
     if len(values) < 2 or np.ptp(values) == 0:
         return Estimate(mean, mean, mean, len(values))
-    rng = np.random.default_rng(seed)
+    means = _means(values, np.asarray(starts), resamples, np.random.default_rng(seed))
+    return Estimate(mean, *_ends(means), len(values))
+
+
+def _means(values: Values, starts: Values, resamples: int, rng: np.random.Generator) -> Values:
+    """Means of resampled values, each start state's by themselves."""
     sums = np.zeros(resamples)
     for start in np.unique(starts):
         group = values[starts == start]
         drawn = rng.integers(0, len(group), (resamples, len(group)))
         sums += group[drawn].sum(1)
+    return sums / len(values)
+
+
+def _ends(means: Values) -> tuple[float, float]:
     tail = 100 * (1 - LEVEL) / 2
-    low, high = np.percentile(sums / len(values), [tail, 100 - tail])
-    return Estimate(mean, float(low), float(high), len(values))
+    low, high = np.percentile(means, [tail, 100 - tail])
+    return float(low), float(high)
+
+
+def _verdict(low: float, high: float) -> str:
+    return "lower" if high < 0 else "higher" if low > 0 else "undetermined"
 
 
 def paired(
@@ -66,12 +79,39 @@ def paired(
         raise ValueError(f"{len(values)} and {len(baseline)} states cannot be paired")
     change = np.asarray(values, np.float64) - np.asarray(baseline, np.float64)
     found = interval(change, starts, resamples=resamples, seed=seed)
-    verdict = "lower" if found.high < 0 else "higher" if found.low > 0 else "undetermined"
-    verdict = "equal" if not change.any() else verdict
+    verdict = "equal" if not change.any() else _verdict(found.low, found.high)
     shares = float((change < 0).mean()), float((change > 0).mean())
     return Difference(
         found.mean, found.low, found.high, found.states, float(np.median(change)), *shares, verdict
     )
+
+
+def apart(
+    values: Values,
+    starts: Values,
+    others: Values,
+    other_starts: Values,
+    *,
+    resamples: int = 2000,
+    seed: int = 0,
+) -> Difference:
+    """Mean of `values` minus that of `others`, of states that are not the same: each resampled
+    by itself. The shares are of pairs of one of each.
+    """
+    if not len(values) or not len(others):
+        return Difference(np.nan, np.nan, np.nan, 0, np.nan, 0.0, 0.0, "undetermined")
+    rng = np.random.default_rng(seed)
+    values, others = np.asarray(values, np.float64), np.asarray(others, np.float64)
+    mean = float(values.mean() - others.mean())
+    low, high = _ends(
+        _means(values, np.asarray(starts), resamples, rng)
+        - _means(others, np.asarray(other_starts), resamples, rng)
+    )
+    pairs = values[:, None] - others[None, :]
+    shares = float((pairs < 0).mean()), float((pairs > 0).mean())
+    median, states = float(np.median(pairs)), len(values) + len(others)
+    verdict = "equal" if not pairs.any() else _verdict(low, high)
+    return Difference(mean, low, high, states, median, *shares, verdict)
 
 
 def share(successes: int, tries: int) -> Estimate:

@@ -125,8 +125,8 @@ class Workload:
         """Free pages below which users of secret memory stop by themselves."""
         return 0
 
-    def pinned(self) -> int:
-        """Anonymous pages that cannot be migrated, drawn for each state."""
+    def pinned(self, anonymous: int) -> int:
+        """How many of so many anonymous pages never move; which, is drawn for each state."""
         return 0
 
     def write(self, script: Script, total: int, churn: "Churn") -> None:

@@ -18,6 +18,7 @@ class Growth(Workload):
     After each 64 pages others do `churn_per_64_pages` background events; after each step they ask
     for `huge_pages` huge pages, one after the other, and give them back. At the end all files go
     in the order of their creation, and for the time of `rest` page faults nobody does anything.
+    `pinned_percent` of all anonymous pages are held by somebody (get_user_pages()) and never move.
     Steps: start, grow_<percent>..., released.
     """
 
@@ -29,10 +30,16 @@ class Growth(Workload):
     churn_per_64_pages: int = 16
     huge_pages: int = 8
     rest: int = 0
+    pinned_percent: float = 0.0
 
     def __post_init__(self):
         if not 0 <= self.rest <= MOST_REST:
             raise ValueError(f"rest: found {self.rest}, allowed are 0 to {MOST_REST} page faults")
+        if not 0 <= self.pinned_percent <= 100:
+            raise ValueError(f"pinned_percent: found {self.pinned_percent}, allowed are 0 to 100")
+
+    def pinned(self, anonymous):
+        return round(anonymous * self.pinned_percent / 100)
 
     def sizes(self, total: int) -> list[int]:
         """Pages of each file."""

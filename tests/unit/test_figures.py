@@ -14,7 +14,9 @@ from tests import fake_run
 NAMES = list(figures.table())
 OF_KERNEL = [name for name in NAMES if name.startswith("kernel")]
 OF_AGED = [name for name in NAMES if name.startswith("aged")]
-OF_ARMS = [name for name in NAMES if name not in OF_KERNEL + OF_AGED]
+OF_PAIRS = ["flips", "sensitivity"]  # of arms that the thread compared
+OF_ARMS = [name for name in NAMES if name not in OF_KERNEL + OF_AGED + OF_PAIRS]
+OF_POOLS = ["pins"]
 PANELS = {"growth": "growth", "direct_map": "growth", "small_files": "small_files"}
 
 
@@ -31,9 +33,11 @@ def study(tmp_path_factory):
 @pytest.fixture(scope="module")
 def drawn(study):
     """{name: figure}, each drawn once."""
-    made = {name: draw(study) for name, draw in figures.table().items()}
-    yield made
-    style.plt.close("all")
+    made = {}
+    for name, draw in figures.table().items():
+        made[name] = draw(study)
+        style.plt.close("all")
+    return made
 
 
 def texts(figure):
@@ -49,7 +53,7 @@ def mean(study, demand, step, arm, metric):
     return study.at(demand, step, arm, metric).mean()
 
 
-@pytest.mark.parametrize("name", OF_ARMS)
+@pytest.mark.parametrize("name", [name for name in OF_ARMS if name not in OF_POOLS])
 def test_a_proposal_that_nobody_made_is_in_every_figure(name, drawn):
     assert any("made up" in text for text in texts(drawn[name]))
 

@@ -1,5 +1,6 @@
 """Run folders: the same bytes for the same inputs, and nothing half-written taken for whole."""
 
+import ast
 import json
 import re
 import shutil
@@ -180,6 +181,27 @@ def test_files_are_part_of_the_name(file):
     assert not set(keys(file)[1].values()) & set(before.values())
 
 
+def test_every_module_that_a_point_runs_through_is_part_of_its_name():
+    """Found by following the imports of the engine, which no list can forget."""
+    plugins = {"proposals", "admission", "errors.py", "files.py"}
+    wanted, seen = {"engine.py", "cases/__init__.py"}, set()
+    while wanted:
+        name = wanted.pop()
+        seen.add(name)
+        tree = ast.parse((identity.ROOT / name).read_text())
+        for node in ast.walk(tree):
+            if not isinstance(node, ast.ImportFrom) or not node.module.startswith("secretjax"):
+                continue
+            for module in (node.module, *(f"{node.module}.{n.name}" for n in node.names)):
+                path = module.replace(".", "/").removeprefix("secretjax").strip("/")
+                for file in (f"{path}.py", f"{path}/__init__.py"):
+                    if path and (identity.ROOT / file).is_file() and file not in seen:
+                        wanted.add(file)
+    parts = {name.partition("/")[0] for name in seen}
+    assert {"rules.py", "flow.py", "mm", "metrics"} <= parts
+    assert parts - plugins <= set(identity.SIMULATION)
+
+
 def test_of_the_plugins_only_the_own_file_is_part_of_the_name(file, tmp_path, monkeypatch):
     own = tmp_path / "secretjax"
     for name in (
@@ -212,6 +234,9 @@ def test_of_the_plugins_only_the_own_file_is_part_of_the_name(file, tmp_path, mo
         assert changed("proposals/base.py") == everyone
         assert changed("mm/words.py") == changed("engine.py") == everyone
         assert changed("show/style.py") == set()
+        builds = "from secretjax.proposals.per_page import PerPage\n"
+        (own / "proposals/pmd_pool.py").write_text(builds)
+        assert changed("proposals/per_page.py") == everyone
     finally:
         identity._simulation.cache_clear()
         identity._own_sources.cache_clear()

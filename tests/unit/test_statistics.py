@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from secretjax.study.statistics import interval, paired, share
+from secretjax.study.statistics import apart, interval, paired, share
 
 
 def one_start(values):
@@ -45,6 +45,18 @@ def test_a_difference_that_goes_both_ways_is_undetermined():
 def test_the_same_numbers_give_the_same_interval():
     values = np.random.default_rng(4).normal(0, 1, 30)
     assert interval(values, one_start(values)) == interval(values, one_start(values))
+
+
+def test_states_apart_are_resampled_each_by_themselves():
+    rng = np.random.default_rng(5)
+    one, other = rng.normal(3, 1, 400), rng.normal(1, 2, 100)
+    found = apart(one, one_start(one), other, one_start(other))
+    half = 1.96 * np.sqrt(one.var() / 400 + other.var() / 100)  # of the difference of two means
+    assert found.mean == pytest.approx(one.mean() - other.mean())
+    assert (found.high - found.low) / 2 == pytest.approx(half, rel=0.1)
+    assert found.verdict == "higher" and found.states == 500
+    assert apart(one, one_start(one), one, one_start(one)).verdict == "undetermined"
+    assert apart(one[:0], one[:0], other, one_start(other)).states == 0
 
 
 def test_clopper_pearson():

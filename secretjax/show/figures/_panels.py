@@ -10,8 +10,10 @@ from matplotlib.ticker import EngFormatter
 
 from secretjax.show import style
 from secretjax.show.measured import Measured, words
+from secretjax.study.params import Arm
 
-OFF = 1.22  # where "released" stands, in units of the last growing step
+OFF = 0.22  # where the step after growing stands, in units of the last growing step;
+APART = 0.38  # and where several do
 
 
 def position(step: str) -> float | None:
@@ -27,10 +29,14 @@ def panels(
     xlabel: str,
     *,
     columns: int = 3,
+    arms: Sequence[Arm] | None = None,
 ) -> Figure | None:
-    """(metric, title) each. None if the study has no such demand."""
-    steps = study.demand_steps(demand)
-    if not steps:
+    """(metric, title) each. None if the study has no such demand, or `arms` is empty.
+
+    arms: those shown, all of the study's if not given
+    """
+    arms = study.arms if arms is None else arms
+    if not study.demand_steps(demand) or not arms:
         return None
     style.apply()
     rows = -(-len(metrics) // columns)
@@ -39,7 +45,7 @@ def panels(
     for axis in axes.flat[len(metrics) :]:
         axis.set_visible(False)
     for axis, (metric, title) in zip(axes.flat, metrics, strict=False):
-        draw_lines(study, axis, demand, metric)
+        draw_lines(study, axis, demand, metric, arms)
         axis.set_title(title)
         axis.set_ylabel(words(metric).unit)
     for axis in axes[-1]:
@@ -49,18 +55,20 @@ def panels(
     return figure
 
 
-def draw_lines(study: Measured, axis: Axes, demand: str, metric: str) -> None:
-    """Each arm while the demand grows, and once more, apart, when all was given back."""
+def draw_lines(study: Measured, axis: Axes, demand: str, metric: str, arms: Sequence[Arm]) -> None:
+    """Each arm while the demand grows, and apart from that when it turns or all was given back."""
     steps = study.demand_steps(demand)
     growing = [s for s in steps if position(s) is not None]
     after = [s for s in steps if position(s) is None]
     top = max(position(s) or 0.0 for s in growing)
+    gap = OFF if len(after) == 1 else APART
+    late = [top * (1 + gap * (k + 1)) for k in range(len(after))]
     looks = style.looks(study.arms)
-    for number, arm in enumerate(study.arms):
+    for number, arm in enumerate(arms):
         # Set apart a little, so that arms of equal value can all be seen.
-        aside = (number - (len(study.arms) - 1) / 2) * 0.008 * top
+        aside = (number - (len(arms) - 1) / 2) * 0.008 * top
         ends = []
-        for names, places in ((growing, [position(s) for s in growing]), (after, [OFF * top])):
+        for names, places in ((growing, [position(s) for s in growing]), (after, late)):
             found = [study.estimate(demand, s, arm, metric) for s in names]
             if not found:
                 continue
@@ -79,10 +87,12 @@ def draw_lines(study: Measured, axis: Axes, demand: str, metric: str) -> None:
             )  # fmt: skip
     ticks = [position(s) or 0.0 for s in growing]
     labels = [f"{t:g}" for t in ticks]
-    if after and not np.isnan(study.array(demand, study.arms[0], metric)[:, -1]).any():
-        ticks, labels = [*ticks, OFF * top], [*labels, after[-1]]
+    for place, step in zip(late, after, strict=True):
+        at = study.demand_steps(demand).index(step)
+        if not np.isnan(study.array(demand, study.arms[0], metric)[:, at]).any():
+            ticks, labels = [*ticks, place], [*labels, step]
     axis.set_xticks(ticks, labels)
-    axis.set_xlim(-0.05 * top, (OFF + 0.12) * top)
+    axis.set_xlim(-0.05 * top, (1.12 + gap * len(after)) * top)
     axis.set_ylim(bottom=min(0.0, axis.get_ylim()[0]))
     if axis.get_ylim()[1] >= 1e4:
         axis.yaxis.set_major_formatter(EngFormatter(sep=""))

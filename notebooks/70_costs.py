@@ -1,0 +1,105 @@
+# ---
+# jupyter:
+#   jupytext:
+#     formats: ipynb,py:percent
+#     text_representation:
+#       extension: .py
+#       format_name: percent
+#       format_version: '1.3'
+#       jupytext_version: 1.19.6
+#   kernelspec:
+#     display_name: Python 3
+#     language: python
+#     name: python3
+# ---
+
+# %% [markdown]
+# # What does it cost?
+#
+# The claims:
+#
+# - A pool of 2 MiB blocks amortizes the direct map's fragmentation and its flushes (v16).
+# - "[...] the direct map fragmentation is not a major problem", but "we cannot prove negative"
+#   (Mike Rapoport, 2 February 2021).
+
+# %% tags=["parameters"]
+params_file = "params/default.yaml"  # the study
+results_dir = "results"  # where its results are
+
+# %%
+from secretjax.show import notebook as nb
+
+study = nb.open(params_file, results_dir)
+study.describe()
+
+# %% [markdown]
+# **Experiment.** Every event that costs something is counted; the cost table turns counts into ns
+# afterwards, with a range for each entry. A flush interrupts every CPU, so the same counts are
+# looked at for other numbers of CPUs.
+#
+# **What would change our mind.** If page by page cost the same as a pool even on many CPUs, its
+# flushes would be no argument.
+
+# %%
+study.checks()
+
+# %%
+study.figure("cost")
+
+# %%
+study.figure("cost_by_cpus")
+
+# %%
+study.answers("growth", "cost_per_page", "flush_per_page", "ipis", "table_pages")
+
+# %% [markdown]
+# ## Do the claims hold?
+
+# %%
+study.claims("H16", "H17")
+
+# %% [markdown]
+# ## Pools against page by page
+
+# %%
+study.compare("growth", "pmd_pool", "per_page", "cost_per_page", "flush_per_page")
+
+# %%
+study.compare("growth", "cma_pool", "per_page", "cost_per_page", "flush_per_page", "migrated")
+
+# %% [markdown]
+# ## What smaller entries cost those who read memory
+#
+# The model counts entries, it does not run programs. What others measured, as ranges: on four
+# servers of 128 to 512 GB and 259 benchmark cases no page size of the direct map was best
+# throughout (Intel, January 2021: 1 GiB entries were best in 45 % of the cases, 2 MiB in about 30
+# %, 4 KiB in about 20 %); a kernel build differed by up to 8 % in either direction on one laptop,
+# without error bars (Mike Rapoport). So no proposal can be told from another by that.
+
+# %%
+study.answers("growth", "dm_entries", "dm_4k_share")
+
+# %% [markdown]
+# ## The table
+
+# %%
+study.costs()
+
+# %% [markdown]
+# ## Threats
+#
+# - The captures have one CPU; numbers for more follow from counted flushes and the table alone.
+# - Costs come from other people's machines; an assumption says so in the table. Notebook 80 draws
+#   all of them at once.
+# - Contention is in none of it: neither of the zone lock, nor of those who wait for a flush.
+#
+# ## Sources
+#
+# - Intel 0-day, January 2021, on the page size of the direct map, linux-kernel; summarized in
+#   Mike Rapoport's mails of January and February 2021
+# - Mike Rapoport, Re: [PATCH v16 07/11] secretmem: use PMD-size pages to amortize direct map
+#   fragmentation, linux-mm and linux-kselftest, 2 February 2021,
+#   `20210202124857.GN242749@kernel.org`
+# - Mike Rapoport, [PATCH v16 07/11] secretmem: use PMD-size pages to amortize direct map
+#   fragmentation, 21 January 2021, `20210121122723.3446-8-rppt@kernel.org`
+# - arch/x86/mm/tlb.c and arch/x86/mm/pat/set_memory.c of Linux 6.12; costs as named in the table

@@ -1,0 +1,51 @@
+"""What it costs, and whom."""
+
+from secretjax.show.claims.base import Claim, Column, Test
+
+NOTEBOOK = "70_costs"
+
+CLAIMS = (
+    Claim(
+        "H15",
+        "Does the damage grow faster than the share of users who opt in?",
+        "No concern 'as long as the feature has to be explicitly enabled' (David Hildenbrand, 2 "
+        "February 2021)",
+        "85_guests",
+        (
+            Test(
+                Column("per_page", "dm_2m_split", "tenants"),
+                "higher",
+                Column("per_page", "dm_2m_split", "few_opt_in", times=4.0),
+            ),
+        ),
+        "params/questions.yaml",
+    ),
+    Claim(
+        "H16",
+        "Is the cost of reaching data through smaller entries within noise for every proposal?",
+        "'direct map fragmentation is not a major problem', but 'we cannot prove negative' (Mike "
+        "Rapoport, 2 February 2021)",
+        NOTEBOOK,
+        (Test(Column("per_page", "dm_entries"), "higher", Column("cma_pool", "dm_entries")),),
+        open="the model counts entries of the direct map, not the time that a TLB miss takes; "
+        "published measurements go from no effect to a few percent, and none is by proposal",
+    ),
+    Claim(
+        "H17",
+        "Does removing whole pageblocks save nearly all TLB flushes of page by page?",
+        "A flush interrupts every CPU; a pool pays one for 512 pages (v16; arch/x86/mm/tlb.c)",
+        NOTEBOOK,
+        (
+            Test(
+                Column("cma_pool", "flush_per_page"),
+                "lower",
+                Column("per_page", "flush_per_page", times=0.01),
+            ),
+            Test(
+                Column("pmd_pool", "flush_per_page"),
+                "lower",
+                Column("per_page", "flush_per_page", times=0.5),
+            ),
+        ),
+    ),
+)

@@ -1,0 +1,86 @@
+"""What page by page does to the direct map."""
+
+from secretjax.show.claims.base import Claim, Column, Test
+
+NOTEBOOK = "20_direct_map"
+SPLITS = Column("per_page", "dm_2m_split")
+
+CLAIMS = (
+    Claim(
+        "H1",
+        "Does page by page split far more of the direct map than a pool, ever less as it grows?",
+        "Page by page fragments the direct map; damage ends when each touched entry is split "
+        "(v16, 21 January 2021; 'not a major problem', Mike Rapoport, 2 February 2021)",
+        NOTEBOOK,
+        (
+            Test(SPLITS, "higher", Column("pmd_pool", "dm_2m_split")),
+            Test(SPLITS, "higher", Column("cma_pool", "dm_2m_split")),
+            Test(
+                Column("per_page", "splits_now"),
+                "lower",
+                Column("per_page", "splits_now", step="first"),
+            ),
+        ),
+    ),
+    Claim(
+        "H2",
+        "Does grouping by migratetype keep page by page tight, less so in fragmented memory?",
+        "Secret pages are UNMOVABLE, so the allocator clusters them: 'page by page would do' "
+        "(Mike Rapoport, 2 February 2021)",
+        NOTEBOOK,
+        (
+            Test(Column("per_page", "splits_per_block"), "lower", 51.2),
+            Test(
+                Column("per_page", "packing", starts="a_*"),
+                "higher",
+                Column("per_page", "packing", starts="b_*"),
+            ),
+        ),
+    ),
+    Claim(
+        "H11",
+        "Did the fallback of Linux 6.12.29 make page by page spread less than that of 5.0 to 6.9?",
+        "The fallback was rewritten in 6.10 and 6.12.29 so that unmovable pages pollute less "
+        "(mm/page_alloc.c; commit 'don't steal single pages from biggest buddy')",
+        NOTEBOOK,
+        (
+            Test(
+                Column("per_page@K612y", "dm_2m_split"),
+                "lower",
+                Column("per_page@K511", "dm_2m_split"),
+            ),
+            Test(Column("per_page@K612y", "packing"), "lower", Column("per_page@K511", "packing")),
+        ),
+        "params/questions.yaml",
+    ),
+    Claim(
+        "H14",
+        "Is the damage permanent, and would putting entries together again when free undo it?",
+        "Linux before 6.15 never collapses split entries of the direct map "
+        "(arch/x86/mm/pat/set_memory.c)",
+        NOTEBOOK,
+        (
+            Test(
+                Column("per_page", "dm_4k_share", step="last"),
+                "higher",
+                Column("per_page", "dm_4k_share", step="first"),
+            ),
+            Test(
+                Column("per_page@collapse-free", "dm_4k_share", step="last"),
+                "lower",
+                Column("per_page", "dm_4k_share", step="last"),
+            ),
+        ),
+        "params/questions.yaml",
+    ),
+    Claim(
+        "H18",
+        "Do the page tables of the splits pollute memory by themselves, if little?",
+        "Each split takes an unmovable page (arch/x86/mm/pat/set_memory.c: split_large_page)",
+        NOTEBOOK,
+        (
+            Test(Column("per_page", "table_pages"), "higher", Column("cma_pool", "table_pages")),
+            Test(Column("per_page", "table_share"), "lower", 1.0),
+        ),
+    ),
+)

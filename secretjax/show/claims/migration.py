@@ -1,0 +1,39 @@
+"""What migratable secret pages give to others, and what they expose."""
+
+from secretjax.show.claims.base import Claim, Column, Test
+
+NOTEBOOK = "60_migration"
+
+CLAIMS = (
+    Claim(
+        "H12",
+        "Do migratable secret pages give huge pages back to others, at a small exposure through a "
+        "temporary mapping?",
+        "'Map source, copy, unmap destination', perhaps through a mapping 'somewhere else' (David "
+        "Hildenbrand, 2 February 2021)",
+        NOTEBOOK,
+        (
+            Test(Column("migratable", "huge_share"), "higher", Column("per_page", "huge_share")),
+            Test(
+                Column("migratable", "exposure_us"),
+                "lower",
+                Column("migratable", "exposure_direct_map_us", times=0.1),
+            ),
+        ),
+    ),
+    Claim(
+        "H13",
+        "Does migrating single pages split the direct map further, and do destinations in split "
+        "pageblocks prevent that?",
+        "4 KiB destinations scatter the direct map again (the thread of February 2021 on "
+        "migration)",
+        NOTEBOOK,
+        (
+            Test(Column("migratable", "dm_2m_split"), "higher", Column("per_page", "dm_2m_split")),
+            Test(
+                Column("move_grouped", "dm_2m_split"), "lower", Column("migratable", "dm_2m_split")
+            ),
+        ),
+        "params/questions.yaml",
+    ),
+)
