@@ -6,6 +6,7 @@ Sentences are made from the run's numbers, and each number quoted is kept by nam
 
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -119,6 +120,30 @@ class Study(Measured):
             return Markdown(f"*This study has nothing to show in `{name}`.*")
         what = " ".join((draw.__doc__ or name).split("\n\n")[0].split())
         return picture(drawn, self.run.figures_dir, name, what)
+
+    def memory_map(self, arm: str, demand: str = "growth", state: int = 0) -> Image | Markdown:
+        """What each page is in one state, computed again, at each measuring point of a demand."""
+        from secretjax.show import explorer, memory_map
+
+        if not self.demand_steps(demand):
+            return self._absent("demand", demand)
+        if (one := sentences.arm_of(self, arm)) is None:
+            return self._absent("arm", arm)
+        asked = next(d for d in self.params.demands if d.name == demand)
+        zones = explorer.watched(self, one, asked, state)
+        start = self.starts(demand)[state]
+        about = (
+            f"{style.label(one)}, `{demand}`: state {state}, from {start}. Run {self.run.run_id}."
+        )
+        name = f"memory_map_{arm}_{state}"
+        drawn = memory_map.draw({sentences.moment(k): z for k, z in zones.items()}, about)
+        return picture(drawn, self.run.figures_dir, name, f"Map of physical memory. {about}")
+
+    def explorer(self, demand: str = "growth", arm: str = "per_page", state: int = 0) -> Any:
+        """Widgets to look at one state under any arm, see `secretjax.show.explorer`."""
+        from secretjax.show.explorer import Explorer
+
+        return Explorer(self, demand, arm, state)
 
     def answers(self, demand: str, *metrics: str) -> Markdown:
         """A sentence a metric at the peak of a demand: all arms, from the lowest to the highest."""

@@ -78,6 +78,12 @@ def listed(ticked: Sequence[str]) -> str:
     return ticked[0] if len(ticked) == 1 else f"{', '.join(ticked[:-1])} and {ticked[-1]}"
 
 
+def moment(step: str) -> str:
+    """grow_30 -> 30 %, and other measuring points by their names."""
+    number = step.rpartition("_")[2]
+    return f"{number} %" if number.isdigit() else step
+
+
 def when(step: str) -> str:
     """grow_30 -> at 30 %."""
     number = step.rpartition("_")[2]
