@@ -70,11 +70,11 @@ study.compare("growth", "cma_pool", "per_page", "cost_per_page", "flush_per_page
 # %% [markdown]
 # ## What smaller entries cost those who read memory
 #
-# The model counts entries, it does not run programs. What others measured, as ranges: on four
-# servers of 128 to 512 GB and 259 benchmark cases no page size of the direct map was best
-# throughout (Intel, January 2021: 1 GiB entries were best in 45 % of the cases, 2 MiB in about 30
-# %, 4 KiB in about 20 %); a kernel build differed by up to 8 % in either direction on one laptop,
-# without error bars (Mike Rapoport). So no proposal can be told from another by that.
+# The model counts entries, it does not run programs. What others measured goes in either
+# direction, so no proposal can be told from another by that.
+
+# %%
+study.published()
 
 # %%
 study.answers("growth", "dm_entries", "dm_4k_share")

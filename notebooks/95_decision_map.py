@@ -43,6 +43,9 @@ study.checks()
 # %%
 study.figure("decision_map")
 
+# %%
+study.wins()
+
 # %% [markdown]
 # ## What is given up for what
 

@@ -7,11 +7,13 @@ package does not have.
 from dataclasses import dataclass
 from pathlib import Path
 
+import jax
 import numpy as np
 import pyarrow as pa
 
-from secretjax import metrics, proposals
+from secretjax import cases, metrics, proposals
 from secretjax.machine.forecast import METRICS, Forecast
+from secretjax.mm.load import load as load_zone
 from secretjax.proposals.base import Proposal
 from secretjax.study import headline, kernel, params, runs, tables
 from secretjax.study.costs import load
@@ -121,6 +123,13 @@ def forecast(seen, zone=None, **options) -> Forecast:
     for values in found.values():
         values["granted"] = np.tile(list(pages.values()), (4, 1))
     return Forecast(seen.largest().title, pages, found, 4, 3)
+
+
+def watched(study, arm, demand, state):
+    """The state as it starts, at each measuring point: nothing has happened."""
+    start = cases.read(study.params.start_files()[study.starts(demand.name)[state]]).start
+    zone = jax.tree.map(np.asarray, load_zone(start))
+    return dict.fromkeys(study.demand_steps(demand.name), zone)
 
 
 def demand_steps(kind: str) -> tuple[str, ...]:

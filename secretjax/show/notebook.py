@@ -109,6 +109,27 @@ class Study(Measured):
         """The cost table with its sources."""
         return table(self.run.costs().frame())
 
+    def wins(self) -> HTML | Markdown:
+        """Arms by criteria: in how many of the places of the decision map no other beats them."""
+        from secretjax.show.figures.decision_map import wins
+
+        if not self.demand_steps("growth"):
+            return self._absent("demand", "growth")
+        found = wins(self)
+        rows = []
+        for arm in self.arms:
+            if arm.name in found:
+                shares = found[arm.name].items()
+                row = {
+                    title: "all tie" if np.isnan(s) else sentences.short(s) for title, s in shares
+                }
+                rows.append({"arm, % of the places where arms differ": style.label(arm)} | row)
+        return table(pd.DataFrame(rows))
+
+    def published(self) -> HTML:
+        """What others measured, with its sources: to hold beside the model, never part of it."""
+        return table(pd.read_csv(Path(__file__).with_name("published.csv"), dtype=str))
+
     # figures and answers
 
     def figure(self, name: str) -> Image | Markdown:

@@ -15,6 +15,7 @@ from packaging.utils import canonicalize_name
 ROOT = Path(__file__).parents[2]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
 IMPORT_NAMES = {
+    "salib": "SALib",
     "ipython": "IPython",
     "pyyaml": "yaml",
     "sphinx-mathjax-offline": "sphinx-mathjax-offline",

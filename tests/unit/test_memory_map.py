@@ -43,6 +43,7 @@ def test_the_map_counts_what_the_zone_counts(shown):
 
 
 def test_moving_the_slider_changes_the_numbers_and_the_map(shown):
+    assert shown.arm.options == tuple(arm.name for arm in shown.study.arms)
     shown.point.value = "start"
     before, pixels = dict(shown.numbers), shown.map.pages
     assert before["secret"] == 0

@@ -88,7 +88,7 @@ class Weighed:
 
 
 @dataclass(frozen=True)
-class Test:
+class Comparison:
     """`one` is `side` than `other`: another column, state by state, or a number.
 
     Columns of different start states are not paired: the interval is that of two means.
@@ -154,7 +154,7 @@ class Claim:
     question: str
     said: str
     notebook: str
-    tests: tuple[Test, ...]
+    tests: tuple[Comparison, ...]
     params: str = "params/default.yaml"
     open: str = ""
 

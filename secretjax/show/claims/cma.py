@@ -1,6 +1,6 @@
 """Whether CMA bounds the damage."""
 
-from secretjax.show.claims.base import Claim, Column, Test
+from secretjax.show.claims.base import Claim, Column, Comparison
 
 NOTEBOOK = "40_cma"
 
@@ -13,13 +13,15 @@ CLAIMS = (
         "Rapoport, 2 February 2021)",
         NOTEBOOK,
         (
-            Test(Column("cma_pool", "whole_share"), "higher", Column("pmd_pool", "whole_share")),
-            Test(
+            Comparison(
+                Column("cma_pool", "whole_share"), "higher", Column("pmd_pool", "whole_share")
+            ),
+            Comparison(
                 Column("cma_pool", "whole_share", "pins_low"),
                 "higher",
                 Column("pmd_pool", "whole_share", "pins_low"),
             ),
-            Test(
+            Comparison(
                 Column("cma_pool", "whole_share", "pins_high"),
                 "higher",
                 Column("pmd_pool", "whole_share", "pins_high"),
@@ -33,17 +35,19 @@ CLAIMS = (
         "CMA bounds fragmentation to its area (David Hildenbrand, 2 February 2021)",
         NOTEBOOK,
         (
-            Test(
+            Comparison(
                 Column("cma_pool", "polluted_blocks"),
                 "lower",
                 Column("per_page", "polluted_blocks"),
             ),
-            Test(
+            Comparison(
                 Column("cma_pool", "unmovable_pageblocks"),
                 "lower",
                 Column("per_page", "unmovable_pageblocks"),
             ),
-            Test(Column("cma_pool", "dm_2m_split"), "lower", Column("per_page", "dm_2m_split")),
+            Comparison(
+                Column("cma_pool", "dm_2m_split"), "lower", Column("per_page", "dm_2m_split")
+            ),
         ),
     ),
 )

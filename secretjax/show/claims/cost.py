@@ -1,6 +1,6 @@
 """What it costs, and whom."""
 
-from secretjax.show.claims.base import Claim, Column, Test
+from secretjax.show.claims.base import Claim, Column, Comparison
 
 NOTEBOOK = "70_costs"
 
@@ -12,7 +12,7 @@ CLAIMS = (
         "February 2021)",
         "85_guests",
         (
-            Test(
+            Comparison(
                 Column("per_page", "dm_2m_split", "tenants"),
                 "higher",
                 Column("per_page", "dm_2m_split", "few_opt_in", times=4.0),
@@ -26,7 +26,7 @@ CLAIMS = (
         "'direct map fragmentation is not a major problem', but 'we cannot prove negative' (Mike "
         "Rapoport, 2 February 2021)",
         NOTEBOOK,
-        (Test(Column("per_page", "dm_entries"), "higher", Column("cma_pool", "dm_entries")),),
+        (Comparison(Column("per_page", "dm_entries"), "higher", Column("cma_pool", "dm_entries")),),
         open="the model counts entries of the direct map, not the time that a TLB miss takes; "
         "published measurements go from no effect to a few percent, and none is by proposal",
     ),
@@ -36,12 +36,12 @@ CLAIMS = (
         "A flush interrupts every CPU; a pool pays one for 512 pages (v16; arch/x86/mm/tlb.c)",
         NOTEBOOK,
         (
-            Test(
+            Comparison(
                 Column("cma_pool", "flush_per_page"),
                 "lower",
                 Column("per_page", "flush_per_page", times=0.01),
             ),
-            Test(
+            Comparison(
                 Column("pmd_pool", "flush_per_page"),
                 "lower",
                 Column("per_page", "flush_per_page", times=0.5),

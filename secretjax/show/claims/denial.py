@@ -1,6 +1,6 @@
 """Who can deny secret memory to whom, and what stands idle to prevent it."""
 
-from secretjax.show.claims.base import Claim, Column, Test
+from secretjax.show.claims.base import Claim, Column, Comparison
 
 NOTEBOOK = "50_denial"
 FAILED = Column("pmd_only", "victim_failed", "adversary")
@@ -14,9 +14,11 @@ CLAIMS = (
         "(Michal Hocko, 26 and 28 January 2021)",
         NOTEBOOK,
         (
-            Test(FAILED, "higher", 0.0),
-            Test(Column("per_page+memlock_mm", "victim_failed", "adversary"), "higher", 0.0),
-            Test(Column("pmd_pool+reservation", "victim_failed", "adversary"), "lower", FAILED),
+            Comparison(FAILED, "higher", 0.0),
+            Comparison(Column("per_page+memlock_mm", "victim_failed", "adversary"), "higher", 0.0),
+            Comparison(
+                Column("pmd_pool+reservation", "victim_failed", "adversary"), "lower", FAILED
+            ),
         ),
         "params/questions.yaml",
     ),
@@ -27,17 +29,17 @@ CLAIMS = (
         "Hocko, 28 January 2021)",
         NOTEBOOK,
         (
-            Test(
+            Comparison(
                 Column("cma_pool+reservation", "refused_fault_share"),
                 "lower",
                 Column("cma_pool", "refused_fault_share"),
             ),
-            Test(
+            Comparison(
                 Column("cma_pool+reservation", "refused_mmap_share"),
                 "higher",
                 Column("cma_pool", "refused_mmap_share"),
             ),
-            Test(
+            Comparison(
                 Column("cma_pool+reservation", "stranded_mib"),
                 "higher",
                 Column("cma_pool", "stranded_mib"),
@@ -51,8 +53,8 @@ CLAIMS = (
         "and 29 September 2020)",
         NOTEBOOK,
         (
-            Test(Column("cma_pool", "stranded_per_block", "small_files"), "higher", 500.0),
-            Test(
+            Comparison(Column("cma_pool", "stranded_per_block", "small_files"), "higher", 500.0),
+            Comparison(
                 Column("cma_pool", "stranded_mib", "small_files"),
                 "higher",
                 Column("cma_pool+reservation", "stranded_mib", "small_files"),

@@ -1,6 +1,6 @@
 """What page by page does to the direct map."""
 
-from secretjax.show.claims.base import Claim, Column, Test
+from secretjax.show.claims.base import Claim, Column, Comparison
 
 NOTEBOOK = "20_direct_map"
 SPLITS = Column("per_page", "dm_2m_split")
@@ -13,9 +13,9 @@ CLAIMS = (
         "(v16, 21 January 2021; 'not a major problem', Mike Rapoport, 2 February 2021)",
         NOTEBOOK,
         (
-            Test(SPLITS, "higher", Column("pmd_pool", "dm_2m_split")),
-            Test(SPLITS, "higher", Column("cma_pool", "dm_2m_split")),
-            Test(
+            Comparison(SPLITS, "higher", Column("pmd_pool", "dm_2m_split")),
+            Comparison(SPLITS, "higher", Column("cma_pool", "dm_2m_split")),
+            Comparison(
                 Column("per_page", "splits_now"),
                 "lower",
                 Column("per_page", "splits_now", step="first"),
@@ -29,8 +29,8 @@ CLAIMS = (
         "(Mike Rapoport, 2 February 2021)",
         NOTEBOOK,
         (
-            Test(Column("per_page", "splits_per_block"), "lower", 51.2),
-            Test(
+            Comparison(Column("per_page", "splits_per_block"), "lower", 51.2),
+            Comparison(
                 Column("per_page", "packing", starts="a_*"),
                 "higher",
                 Column("per_page", "packing", starts="b_*"),
@@ -44,12 +44,14 @@ CLAIMS = (
         "(mm/page_alloc.c; commit 'don't steal single pages from biggest buddy')",
         NOTEBOOK,
         (
-            Test(
+            Comparison(
                 Column("per_page@K612y", "dm_2m_split"),
                 "lower",
                 Column("per_page@K511", "dm_2m_split"),
             ),
-            Test(Column("per_page@K612y", "packing"), "lower", Column("per_page@K511", "packing")),
+            Comparison(
+                Column("per_page@K612y", "packing"), "lower", Column("per_page@K511", "packing")
+            ),
         ),
         "params/questions.yaml",
     ),
@@ -60,12 +62,12 @@ CLAIMS = (
         "(arch/x86/mm/pat/set_memory.c)",
         NOTEBOOK,
         (
-            Test(
+            Comparison(
                 Column("per_page", "dm_4k_share", step="last"),
                 "higher",
                 Column("per_page", "dm_4k_share", step="first"),
             ),
-            Test(
+            Comparison(
                 Column("per_page@collapse-free", "dm_4k_share", step="last"),
                 "lower",
                 Column("per_page", "dm_4k_share", step="last"),
@@ -79,8 +81,10 @@ CLAIMS = (
         "Each split takes an unmovable page (arch/x86/mm/pat/set_memory.c: split_large_page)",
         NOTEBOOK,
         (
-            Test(Column("per_page", "table_pages"), "higher", Column("cma_pool", "table_pages")),
-            Test(Column("per_page", "table_share"), "lower", 1.0),
+            Comparison(
+                Column("per_page", "table_pages"), "higher", Column("cma_pool", "table_pages")
+            ),
+            Comparison(Column("per_page", "table_share"), "lower", 1.0),
         ),
     ),
 )

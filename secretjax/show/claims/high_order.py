@@ -1,6 +1,6 @@
 """What is left of high-order memory for others."""
 
-from secretjax.show.claims.base import Claim, Column, Test
+from secretjax.show.claims.base import Claim, Column, Comparison
 
 NOTEBOOK = "35_high_order"
 
@@ -11,8 +11,8 @@ CLAIMS = (
         "PMD_ORDER 'with a fallback to order 0 will do the job' (Mike Rapoport, 2 February 2021)",
         NOTEBOOK,
         (
-            Test(Column("pmd_pool", "fallback_share", step="first"), "lower", 5.0),
-            Test(Column("pmd_pool", "fallback_share"), "lower", 5.0),
+            Comparison(Column("pmd_pool", "fallback_share", step="first"), "lower", 5.0),
+            Comparison(Column("pmd_pool", "fallback_share"), "lower", 5.0),
         ),
     ),
     Claim(
@@ -22,8 +22,8 @@ CLAIMS = (
         "2021)",
         NOTEBOOK,
         (
-            Test(Column("pmd_pool", "huge_share"), "lower", Column("cma_pool", "huge_share")),
-            Test(Column("pmd_pool", "huge_share"), "lower", Column("per_page", "huge_share")),
+            Comparison(Column("pmd_pool", "huge_share"), "lower", Column("cma_pool", "huge_share")),
+            Comparison(Column("pmd_pool", "huge_share"), "lower", Column("per_page", "huge_share")),
         ),
     ),
     Claim(
@@ -34,12 +34,12 @@ CLAIMS = (
         "secretmem_migrate_folio; mm/compaction.c)",
         NOTEBOOK,
         (
-            Test(
+            Comparison(
                 Column("per_page", "migrate_failed"),
                 "higher",
                 Column("per_page@mapping-inaccessible", "migrate_failed"),
             ),
-            Test(
+            Comparison(
                 Column("per_page", "polluted_blocks"),
                 "higher",
                 Column("per_page@mapping-inaccessible", "polluted_blocks"),

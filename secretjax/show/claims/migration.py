@@ -1,6 +1,6 @@
 """What migratable secret pages give to others, and what they expose."""
 
-from secretjax.show.claims.base import Claim, Column, Test
+from secretjax.show.claims.base import Claim, Column, Comparison
 
 NOTEBOOK = "60_migration"
 
@@ -13,8 +13,10 @@ CLAIMS = (
         "Hildenbrand, 2 February 2021)",
         NOTEBOOK,
         (
-            Test(Column("migratable", "huge_share"), "higher", Column("per_page", "huge_share")),
-            Test(
+            Comparison(
+                Column("migratable", "huge_share"), "higher", Column("per_page", "huge_share")
+            ),
+            Comparison(
                 Column("migratable", "exposure_us"),
                 "lower",
                 Column("migratable", "exposure_direct_map_us", times=0.1),
@@ -29,8 +31,10 @@ CLAIMS = (
         "migration)",
         NOTEBOOK,
         (
-            Test(Column("migratable", "dm_2m_split"), "higher", Column("per_page", "dm_2m_split")),
-            Test(
+            Comparison(
+                Column("migratable", "dm_2m_split"), "higher", Column("per_page", "dm_2m_split")
+            ),
+            Comparison(
                 Column("move_grouped", "dm_2m_split"), "lower", Column("migratable", "dm_2m_split")
             ),
         ),

@@ -40,6 +40,28 @@ def winners(study, arms, metric, step, start):
     return held
 
 
+def places(study):
+    """The arms that are compared, and where: each start state at each step of growth."""
+    arms = [a for a in study.arms if a.name != study.params.baseline]
+    steps = [s for s in study.demand_steps(DEMAND) if position(s)]
+    starts = list(dict.fromkeys(study.starts(DEMAND))) if steps else []
+    return arms, starts, steps
+
+
+def wins(study):
+    """{arm: {criterion: share of the places where none beats it, in %}}, places with ties of all
+    left out; none where there are no others."""
+    arms, starts, steps = places(study)
+    found = {arm.name: {} for arm in arms}
+    for metric, title in CRITERIA:
+        held = [winners(study, arms, metric, p, s) for s in starts for p in steps]
+        told = [{a.name for a in some} for some in held if len(some) < len(arms)]
+        for name, row in found.items():
+            share = 100 * sum(name in some for some in told) / len(told) if told else np.nan
+            row[title] = share
+    return found
+
+
 def cell(axis, place, held, arms, looks):
     """One coloured bar a winner; all of them: nothing to choose."""
     row, column = place
@@ -59,12 +81,11 @@ def cell(axis, place, held, arms, looks):
 
 def draw(study):
     """Who wins on each criterion, in each start state and at each amount of secret memory."""
-    arms = [a for a in study.arms if a.name != study.params.baseline]
-    steps = [s for s in study.demand_steps(DEMAND) if position(s)]
+    arms, starts, steps = places(study)
     if not steps or len(arms) < 2:
         return None
     style.apply()
-    starts, looks = list(dict.fromkeys(study.starts(DEMAND))), style.looks(study.arms)
+    looks = style.looks(study.arms)
     cells = [(start, step) for start in starts for step in steps]
     size = (0.62 * len(cells) + 3.0, 0.42 * len(CRITERIA) + 2.3)
     figure, axis = plt.subplots(figsize=size, layout="constrained")
