@@ -4,6 +4,7 @@ The model is run for the state when an arm or a state is chosen; the slider goes
 measuring points. A click on a page says what it is, to people and to Python (`picked`).
 """
 
+import io
 from pathlib import Path
 from typing import Any
 
@@ -62,7 +63,7 @@ class Explorer(widgets.VBox):
             value=state, min=0, max=study.params.states - 1, description="state"
         )
         self.point = widgets.SelectionSlider(options=points, value=points[-2], description="at")
-        self.counts, self.said = widgets.Output(), widgets.HTML()
+        self.counts, self.said = widgets.Image(format="png"), widgets.HTML()
         self.map = PageMap()
         super().__init__(
             [widgets.HBox([self.arm, self.state, self.point]), self.counts, self.map, self.said]
@@ -102,15 +103,13 @@ class Explorer(widgets.VBox):
         self.numbers = {
             name: int((grid == k).sum()) for k, (name, _) in enumerate(memory_map.KINDS)
         }
-        with self.counts:
-            self.counts.clear_output(wait=True)
-            self.figure()
+        self.counts.value = self.figure()
         self.tell()
 
-    def figure(self) -> None:
-        """How many pages are what, as bars."""
+    def figure(self) -> bytes:
+        """How many pages are what, as bars: a PNG."""
         style.apply()
-        _figure, axis = style.plt.subplots(figsize=(8.5, 2.4), layout="constrained")
+        figure, axis = style.plt.subplots(figsize=(8.5, 2.4), layout="constrained")
         names = [name for name, _ in memory_map.KINDS[1:]]
         colours = [colour for _, colour in memory_map.KINDS[1:]]
         bars = axis.barh(names, [self.numbers[n] for n in names], color=colours, ec="#999999")
@@ -118,7 +117,10 @@ class Explorer(widgets.VBox):
         axis.invert_yaxis()
         axis.set(xlabel="pages", title=f"{self.arm.value}, {self.point.value}")
         axis.margins(x=0.12)
-        style.plt.show()
+        file = io.BytesIO()
+        figure.savefig(file, format="png")
+        style.plt.close(figure)
+        return file.getvalue()
 
     def tell(self) -> None:
         """Says what was clicked on."""

@@ -12,7 +12,7 @@ import nbformat
 
 from secretjax import __version__
 from secretjax.errors import UserError
-from secretjax.show import answer, catalogue, state_diagram, states, style
+from secretjax.show import answer, catalogue, reference, state_diagram, states, style
 from secretjax.study.params import Arm
 
 TEMPLATE = Path(__file__).with_name("site_template")
@@ -34,6 +34,7 @@ def write(run: Path, source: Path) -> None:
     (source / "site.json").write_text(json.dumps({"version": __version__, "run": run.name}))
     _notebooks(run, source)
     _plugins(source)
+    _reference(source)
     _provenance(run, source, manifest)
     _front(run, source, manifest)
 
@@ -203,6 +204,21 @@ def _body(text: str) -> str:
     return "\n\n".join(paragraphs)
 
 
+def _reference(source: Path) -> None:
+    """The params reference and what the package says of itself."""
+    sections = reference.params()
+    for section in sections:
+        section["title"], section["about"] = (prose(section[k]) for k in ("title", "about"))
+        section["rows"] = [{k: prose(v) for k, v in row.items()} for row in section["rows"]]
+    (source / "params.md").write_text(_render("params", sections=sections))
+    folder = source / "api"
+    folder.mkdir()
+    parts = reference.parts()
+    for part in parts:
+        (folder / f"{part['name']}.md").write_text(_render("part", part=part))
+    (folder / "index.md").write_text(_render("api", parts=parts))
+
+
 def _provenance(run: Path, source: Path, manifest: Mapping[str, Any]) -> None:
     folder = source / "data"
     folder.mkdir()
@@ -214,7 +230,7 @@ def _provenance(run: Path, source: Path, manifest: Mapping[str, Any]) -> None:
     for key, value in manifest.items():
         if isinstance(value, Mapping):
             sections.append({"title": _words(key), "rows": list(_rows(value))})
-    page = _render("provenance", run=run.name, files=files, sections=sections)
+    page = _render("provenance", run=run.name, version=__version__, files=files, sections=sections)
     (source / "provenance.md").write_text(page)
 
 

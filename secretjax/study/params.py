@@ -53,7 +53,14 @@ KERNEL = Kernel()
 
 
 class Arm(Kernel):
-    """One way to back secret memory: a proposal behind an admission, each with its options."""
+    """One way to back secret memory: a proposal behind an admission, each with its options.
+
+    name               as figures and tables call it
+    proposal           file in secretjax/proposals
+    admission          file in secretjax/admission
+    options            of the proposal
+    admission_options  of the admission rule
+    """
 
     name: Name
     proposal: str
@@ -69,7 +76,12 @@ class Arm(Kernel):
 
 
 class Demand(Strict):
-    """What users ask for: a workload and its options."""
+    """What users ask for: a workload and its options.
+
+    name     as notebooks call it; its kind if not given
+    kind     file in secretjax/workloads
+    options  of the workload; in the params file they stand beside name and kind
+    """
 
     name: Name
     kind: str
@@ -77,7 +89,12 @@ class Demand(Strict):
 
 
 class Ageing(Strict):
-    """States of a recipe to show beside the captured ones: how many, of how many pages."""
+    """States of a recipe to show beside the captured ones.
+
+    recipe  file in secretjax/ageing
+    pages   of a state, of 4 KiB
+    states  how many
+    """
 
     recipe: str
     pages: Annotated[int, Field(ge=boot.LEAST)]
@@ -87,15 +104,22 @@ class Ageing(Strict):
 class Params(Strict):
     """A study. Paths and defaults are resolved; every arm faces every demand.
 
+    name           of the study: its folder under results/
+    question       what it asks, the headline of its site
     starts         names of start states, files NAME.predict.npz in the folder kernel/
     states         memory states per arm and demand; state i starts from starts[i % len(starts)]
     seed           the randomness of state i depends on (seed, i) only
+    arms           proposals, alone or behind an admission: per_page, pmd_pool+reservation,
+                   per_page@K511, or a name with proposal, options and so on; all: every one
+    baseline       name of the arm that differences are taken to
+    demands        what users ask for, each a kind with its options
     ageing_events  events of background work in each state before the demand
     cpus           CPUs that a TLB flush has to reach
     costs          path of the cost table, beside the params file
     kernel_states  simulations per captured case when the model is compared with the kernel; 0: none
     kernel_cases   patterns of names of the cases it is compared on, as a_* or f_thp_s1
     ageing         recipes that notebook 15 shows beside the start states
+    notebooks      files in notebooks/ without their ending, or all
     """
 
     name: Name

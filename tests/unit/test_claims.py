@@ -107,7 +107,7 @@ def test_the_answer_follows_from_all_tests(study):
     assert verdict(study, yes, no)[0] == "in part"
     assert verdict(study, yes, open_one)[0] == "undetermined"
     assert verdict(study, yes, absent) == (
-        "undetermined", "no arm `nobody` in this study; `params/default.yaml` has it",
+        "not asked", "no arm `nobody` in this study; `params/default.yaml` has it",
     )  # fmt: skip
     assert verdict(study, absent)[0] == "not asked"
     assert verdict(study, yes, open="nobody can know") == ("undetermined", "nobody can know")

@@ -23,7 +23,8 @@ Verdict = Literal["yes", "no", "in part", "undetermined", "not asked"]
 class Column:
     """One number a state: a metric of an arm at a measuring point of a demand.
 
-    step    "peak": the last before all is given back; "first": the first after the start; "last"
+    step    "peak": the last before all is given back; "first": the first after the start; "last";
+            or the name of one
     starts  pattern of the start states looked at
     times   factor that it is multiplied by
     """
@@ -31,19 +32,21 @@ class Column:
     arm: str
     metric: str
     demand: str = "growth"
-    step: Literal["peak", "first", "last"] = "peak"
+    step: str = "peak"
     starts: str = "*"
     times: float = 1.0
 
     def point(self, study: Measured) -> str:
         """The measuring point by name."""
-        at = {"peak": -2, "first": 1, "last": -1}[self.step]
-        return study.demand_steps(self.demand)[at]
+        steps, places = study.demand_steps(self.demand), {"peak": -2, "first": 1, "last": -1}
+        return steps[places[self.step]] if self.step in places else self.step
 
     def missing(self, study: Measured) -> str:
         """What of it the study lacks, in words; nothing if it is there."""
         if not study.demand_steps(self.demand):
             return f"no demand `{self.demand}`"
+        if self.point(study) not in study.demand_steps(self.demand):
+            return f"no step `{self.step}` of `{self.demand}`"
         if sentences.arm_of(study, self.arm) is None:
             return f"no arm `{self.arm}`"
         return "" if self.rows(study).any() else f"no start state like `{self.starts}`"
@@ -162,7 +165,7 @@ class Claim:
         """The answer, and what each test says."""
         found = [test.weigh(study) for test in self.tests]
         held = [w.holds for w in found]
-        if not any(w.asked for w in found):
+        if not all(w.asked for w in found):
             return "not asked", found
         if self.open or None in held:
             return "undetermined", found
@@ -172,11 +175,9 @@ class Claim:
 def said(claim: Claim, verdict: Verdict, found: list[Weighed]) -> str:
     """The reason of a verdict, or its first test, in a sentence."""
     if verdict == "not asked":
-        return f"this study lacks what it takes; `{claim.params}` has it"
+        lacking = next(w.text for w in found if not w.asked)
+        return f"{lacking}; `{claim.params}` has it"
     if claim.open:
         return claim.open
-    lacking = [w.text for w in found if not w.asked]
-    if lacking:
-        return f"{lacking[0]}; `{claim.params}` has it"
     chosen = {"yes": True, "no": False, "in part": False, "undetermined": None}[verdict]
     return next(w.text for w in found if w.holds is chosen)

@@ -1,8 +1,11 @@
 """Who can deny secret memory to whom, and what stands idle to prevent it."""
 
+from functools import partial
+
 from secretjax.show.claims.base import Claim, Column, Comparison
 
 NOTEBOOK = "50_denial"
+KEPT, BARE = partial(Column, "pmd_pool+reservation"), partial(Column, "pmd_only")
 FAILED = Column("pmd_only", "victim_failed", "adversary")
 
 CLAIMS = (
@@ -30,21 +33,20 @@ CLAIMS = (
         NOTEBOOK,
         (
             Comparison(
-                Column("cma_pool+reservation", "refused_fault_share"),
+                KEPT("refused_fault_share", "adversary"),
                 "lower",
-                Column("cma_pool", "refused_fault_share"),
+                BARE("refused_fault_share", "adversary"),
             ),
             Comparison(
-                Column("cma_pool+reservation", "refused_mmap_share"),
+                KEPT("refused_mmap_share", "adversary"),
                 "higher",
-                Column("cma_pool", "refused_mmap_share"),
+                BARE("refused_mmap_share", "adversary"),
             ),
             Comparison(
-                Column("cma_pool+reservation", "stranded_mib"),
-                "higher",
-                Column("cma_pool", "stranded_mib"),
+                KEPT("stranded_mib", "adversary"), "higher", BARE("stranded_mib", "adversary")
             ),
         ),
+        "params/questions.yaml",
     ),
     Claim(
         "H9",
