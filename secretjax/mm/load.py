@@ -5,6 +5,7 @@ from dataclasses import replace
 import jax.numpy as jnp
 import numpy as np
 
+from secretjax.errors import UserError
 from secretjax.mm.layout import (
     CLASS_SHIFT,
     EDGE,
@@ -309,11 +310,12 @@ def lists(link: np.ndarray, pages: int) -> dict[tuple[int, int], list[int]]:
     return found
 
 
-def with_cma_area(start, pages: int):
+def with_cma_area(start, pages: int, align: int = PAGEBLOCK_PAGES):
     """The start state with up to so many pages, in whole pageblocks, turned into a CMA area.
 
-    Taken from the top of memory down: MOVABLE pageblocks in which every page in use is movable. A
-    free order-10 block that only half belongs to it becomes two of order 9.
+    Taken from the top of memory down: MOVABLE pageblocks in which every page in use is movable, of
+    those ranges of `align` pages only that lie in the zone whole. A free order-10 block that only
+    half belongs to it becomes two of order 9. Raises `UserError` if there is no such range.
     """
     rows = rows_in_use(start)
     blocks = len(rows) // PAGEBLOCK_PAGES
@@ -326,6 +328,14 @@ def with_cma_area(start, pages: int):
         rows[pfn : pfn + (1 << order)] = 0
     stays = (rows[:, 0] != 0) & ((rows[:, 0] & Use.LRU) == 0)
     fit = (label == Migratetype.MOVABLE) & ~stays.reshape(blocks, -1).any(1)
+    units = np.arange(blocks) // (align // PAGEBLOCK_PAGES)
+    whole = np.bincount(units[label >= 0], minlength=units[-1] + 1) == align // PAGEBLOCK_PAGES
+    if not whole.any():
+        raise UserError(
+            f"{start.name}: no range of {align >> 8} MiB lies in its {blocks * 2} MiB whole, so no "
+            "CMA area can be aligned to that"
+        )
+    fit &= whole[units]
     area = np.zeros(blocks, bool)
     area[np.flatnonzero(fit)[::-1][: -(-pages // PAGEBLOCK_PAGES)]] = True
     listed = []

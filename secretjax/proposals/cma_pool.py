@@ -22,6 +22,8 @@ class CmaPool(Pool):
     no block of it can be emptied, the request is refused. A start state without a CMA area gets
     one of `area_percent` of memory made of its MOVABLE pageblocks that hold nothing unmovable,
     from the top of memory down: where a real area, reserved at boot, would never have held any.
+    They lie in whole ranges of `align_mib` (v16: 2 MiB, or 1 GiB where twice the area is more than
+    that, so that entries of 1 GiB are not split by its ends).
 
     Not modelled: pinned pages, retries, cma_alloc() going on one page further after -EBUSY,
     charging of whole blocks to a cgroup.
@@ -35,11 +37,17 @@ class CmaPool(Pool):
     captured: ClassVar = {"shared": True, "fallback": False, "keep_idle": True}
     pool = True
     area_percent: int = 30
+    align_mib: int = 2
+
+    def __post_init__(self):
+        if self.align_mib < 2 or self.align_mib & (self.align_mib - 1):
+            raise ValueError(f"align_mib: found {self.align_mib}, allowed are 2, 4, 8 and so on")
 
     def prepare(self, start):
         if (start.block_mt == Migratetype.CMA).any():
             return start
-        return with_cma_area(start, start.zone["managed"] * self.area_percent // 100)
+        pages = start.zone["managed"] * self.area_percent // 100
+        return with_cma_area(start, pages, self.align_mib * 256)
 
     def grow(self, ask, use, owner):
         return command(Op.TAKE, ALL, -1, use, owner=owner, page=IN_AREA)

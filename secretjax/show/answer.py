@@ -51,7 +51,7 @@ def claims(rows: Iterable[Mapping[str, str]], folder: str = "", there: Container
         said = f"<strong>{cells['answer'].capitalize()}</strong>"
         shown.append([cells["id"], cells["question"], said, cells["why"], where])
     note = f"<p>{standing.NOTE}</p>" if any(standing.MARK in row[3] for row in shown) else ""
-    return _table(["", "claim, as a question", "answer", "why", "notebook"], shown) + note
+    return _table(["claim", "as a question", "answer", "why", "notebook"], shown) + note
 
 
 def _grid(grid: Mapping[str, Mapping[str, Numbers]], arms: Mapping[str, bool]) -> str:

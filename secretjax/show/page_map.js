@@ -13,6 +13,7 @@ export default {
       const palette = model.get("palette").map((c) => parseInt(c.slice(1), 16));
       canvas.width = wide;
       canvas.height = Math.max(bytes.length / wide, 1);
+      canvas.style.height = `${Math.min(3 * canvas.height, 900)}px`;
       const pixels = new ImageData(canvas.width, canvas.height);
       bytes.forEach((kind, k) => {
         const colour = palette[kind];

@@ -76,6 +76,10 @@ def make_run(folder: Path, name: str = "0123abcd") -> Path:
     (run / "figures").mkdir()
     nbformat.write(executed(), run / "notebooks" / "10_match.ipynb")
     (run / "figures" / "answer.svg").write_bytes(drawn("svg"))
+    claim = {"id": "H1", "question": "Is it <so>?", "answer": "in part"}
+    claim |= {"why": "`per_page` is lower"}
+    claims = [claim | {"notebook": name} for name in ("10_match", "99_absent")]
+    (run / "figures" / "claims.json").write_text(json.dumps({"claims": claims}))
     arms = [{"name": "per_page", "proposal": "per_page"}]
     arms += [{"name": "balloon+reservation", "proposal": "balloon", "admission": "reservation"}]
     manifest = {

@@ -15,8 +15,12 @@ PAGES = (
     "notebooks/10_match",
     "proposals/index",
     "proposals/balloon",
+    "params",
+    "api/index",
+    "api/flow",
     "provenance",
 )
+SERIOUS = ("serious", "critical")  # impacts of a finding that are not accepted
 
 pytestmark = pytest.mark.browser
 
@@ -83,6 +87,23 @@ def test_no_page_scrolls_sideways_on_a_phone(visit, path):
     assert page.evaluate("document.documentElement.scrollWidth") <= 375
     article = "document.querySelector('.bd-article')"
     assert page.evaluate(f"{article}.scrollWidth <= {article}.clientWidth")
+
+
+@pytest.mark.parametrize("path", PAGES)
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_no_page_keeps_anybody_out(visit, path, scheme):
+    """The findings of axe: contrast, names of links and pictures, order of headings and so on."""
+    from axe_playwright_python.sync_playwright import Axe
+
+    found = Axe().run(visit(path, scheme=scheme)).response
+    assert len(found["passes"]) > 10, "axe has looked"
+    told = [
+        f"{f['id']}: {f['help']}: {n['html'][:120]}"
+        for f in found["violations"]
+        if f["impact"] in SERIOUS
+        for n in f["nodes"]
+    ]
+    assert told == []
 
 
 @pytest.mark.parametrize("width, abreast", [(375, 1), (1280, 2)])

@@ -56,6 +56,22 @@ def test_the_landing_page_asks_the_question_and_answers_it(built_site):
     assert re.search(r"<img[^>]*answer\.svg", page)
 
 
+def test_the_landing_page_has_the_claims_before_the_numbers(built_site):
+    page = (built_site / "index.html").read_text()
+    assert page.index("Is it &lt;so&gt;?") < page.index("The answer in numbers")
+    assert "<strong>In part</strong>" in page and "<code>per_page</code> is lower" in page
+    assert 'href="notebooks/10_match.html">10</a>' in page and "<td>99</td>" in page
+
+
+def test_the_params_and_the_package_are_explained_from_their_source(built_site):
+    keys = (built_site / "params.html").read_text()
+    for name in ("ageing_events", "admission_options", "collapse", "kernel_cases"):
+        assert f">{name}</span>" in keys, name
+    assert "<td><p>-</p></td>" not in keys, "a key without a word"
+    package = (built_site / "api" / "flow.html").read_text()
+    assert "secretjax.flow" in package and 'class</span> <span class="pre">Flow' in package
+
+
 def test_a_notebook_page_holds_its_figures_and_hides_its_parameters(built_site):
     page = text(built_site / "notebooks" / "10_match.html")
     assert len(re.findall(r"<img[^>]*_images/[^>]*\.(?:png|svg)", page)) == 2

@@ -188,3 +188,24 @@ class TestUnmappedBlocks:
     def test_no_single_page_is_taken_where_no_block_is_to_be_had(self):
         value = run(file(1), "unmapped_blocks", scattered(PAGES))
         assert (value["granted"][2], value["refused_fault"][2]) == (0, 1)
+
+
+@pytest.mark.parametrize("align_mib", [2, 16, 32])
+def test_a_cma_area_lies_in_aligned_ranges_that_the_zone_holds_whole(align_mib):
+    start = fresh(PAGES)
+    per = align_mib // 2  # pageblocks in a range
+    known = np.zeros(PAGES >> PAGEBLOCK_ORDER, bool)
+    known[start.block_pfn >> PAGEBLOCK_ORDER] = True
+    whole = known.reshape(-1, per).all(1).repeat(per)
+    made = proposals.make("cma_pool", area_percent=50, align_mib=align_mib).prepare(start)
+    area = made.block_pfn[made.block_mt == Migratetype.CMA] >> PAGEBLOCK_ORDER
+    assert len(area) and whole[area].all()
+    movable = start.block_pfn[start.block_mt == Migratetype.MOVABLE] >> PAGEBLOCK_ORDER
+    assert set(area) == set(sorted(b for b in movable if whole[b])[-len(area) :])
+
+
+def test_an_alignment_that_no_range_has_is_one_sentence():
+    with pytest.raises(UserError, match="no range of 1024 MiB lies in its 64 MiB whole"):
+        proposals.make("cma_pool", align_mib=1024).prepare(fresh(PAGES))
+    with pytest.raises(ValueError, match="2, 4, 8"):
+        proposals.make("cma_pool", align_mib=3)
