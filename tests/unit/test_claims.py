@@ -75,7 +75,8 @@ def test_a_comparison_says_what_the_paired_difference_says(study, change, holds,
 
 def test_a_number_may_be_the_other_side(study):
     given(study, ONE, np.resize([9.0, 11.0], study.params.states))
-    assert Comparison(ONE, "lower", 20.0).weigh(study).holds is True
+    found = Comparison(ONE, "lower", 20.0).weigh(study)
+    assert found.holds is True and "10.0 [9" in found.text and "lower than 20" in found.text
     assert Comparison(ONE, "lower", 5.0).weigh(study).holds is False
     assert Comparison(ONE, "lower", 10.0).weigh(study).holds is None
 

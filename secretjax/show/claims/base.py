@@ -13,7 +13,7 @@ from secretjax.show import sentences
 from secretjax.show.measured import Measured, words
 from secretjax.study import statistics
 from secretjax.study.params import Arm
-from secretjax.study.statistics import Difference
+from secretjax.study.statistics import Difference, Estimate
 
 Side = Literal["lower", "higher"]
 Verdict = Literal["yes", "no", "in part", "undetermined", "not asked"]
@@ -113,18 +113,23 @@ class Comparison:
         numbers = {
             named: sentences.named(d, said.unit, f"{self.one.arm}: {said.label}, {self.side}")
         }
+        holds = None if d.verdict == "undetermined" else d.verdict == self.side
         what = f"{said.label} ({said.unit}), {self.one.told(study)}"
-        against = self.other.told(study) if isinstance(self.other, Column) else f"{self.other:g}"
-        if isinstance(self.other, Column) and self.other.metric != self.one.metric:
+        return Weighed(holds, f"{what}: {self._told(study, d)} over {d.states} states", numbers)
+
+    def _told(self, study: Measured, d: Difference) -> str:
+        """What was found, in words."""
+        if not isinstance(self.other, Column):
+            value = Estimate(*(n + self.other for n in (d.mean, d.low, d.high)), d.states)
+            return f"{sentences.span(value)}, claimed is {self.side} than {self.other:g},"
+        against = self.other.told(study)
+        if self.other.metric != self.one.metric:
             against = f"{words(self.other.metric).label}, {against}"
-        if d.verdict == "undetermined" or not d.states:
-            told = f"{sentences.span(d)} against {against}: undetermined"
-            return Weighed(None, f"{what}: {told}", numbers)
+        if d.verdict == "undetermined":
+            return f"{sentences.span(d)} against {against}, undetermined"
         side = "the same as" if d.verdict == "equal" else f"{d.verdict} than"
         sign = "+" if d.mean > 0 else ""
-        told = f"{side} {against}, {sign}{sentences.span(d)}"
-        holds = d.verdict == self.side
-        return Weighed(holds, f"{what}: {told} over {d.states} states", numbers)
+        return f"{side} {against}, {sign}{sentences.span(d)}"
 
     def _difference(self, study: Measured) -> Difference:
         one = self.one.values(study)
