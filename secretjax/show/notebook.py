@@ -266,10 +266,11 @@ class Study(Measured):
         """Which of two arms is cheaper, or what it depends on, in a sentence a pair."""
         told = []
         for (one, other), s in self.sensitivities().items():
-            told.append(f"- {sentences.cheaper(one, other, s)}")
+            names = [sentences.called(self.params.arm(name)) for name in (one, other)]
+            told.append(f"- {sentences.cheaper(*names, s)}")
             numbers = {f"total.{f}": {"value": v, "unit": "of 1"} for f, v in s.total.items()}
             self.quote(f"cheaper.{one}.{other}", {"share": {"value": s.cheaper}, **numbers})
-        return Markdown("\n".join(told) or "*This study has no arms to compare here.*")
+        return noted("\n".join(told) or "*This study has no arms to compare here.*")
 
     def quote(self, name: str, numbers: sentences.Numbers) -> None:
         """Keeps numbers that are quoted, so that each can be found by its name."""

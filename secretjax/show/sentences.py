@@ -136,9 +136,12 @@ def compared(
 
 
 def cheaper(one: str, other: str, s: Sensitivity) -> str:
-    """Whether one arm is cheaper than another over the whole cost table, or on what it depends."""
+    """Whether one arm is cheaper than another over the whole cost table, or on what it depends.
+
+    one, other: what they are called
+    """
     share, ranked = 100 * s.cheaper, sorted(s.total, key=lambda f: -s.total[f])
-    told = f"`{one}` is cheaper than `{other}` in {short(share)} % of the draws"
+    told = f"{one} is cheaper than {other} in {short(share)} % of the draws"
     first, second = ranked[:2]
     depends = (
         f"most on `{first}` (total index {short(s.total[first])}), then `{second}` "
