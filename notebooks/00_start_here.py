@@ -52,9 +52,9 @@ study.figure("answer")
 #
 # ## The claims, and whether they hold
 #
-# Each claim of the thread is put as a question; the answer is yes if every test of it comes out as
-# was said, in part if some do, undetermined if an interval holds zero. The notebook named beside it
-# has the tests. What this study lacks, `params/questions.yaml` has.
+# Each claim, of the thread or from the kernel's source, is put as a question; the answer is yes if
+# every test of it comes out as claimed, in part if some do, undetermined if an interval holds zero.
+# The notebook named beside it has the tests. What this study lacks, `params/questions.yaml` has.
 
 # %%
 study.verdicts()

@@ -20,8 +20,7 @@
 #
 # - CMA limits secret memory to its area, with a "somewhat higher probability for high order
 #   allocation to succeed" (Mike Rapoport, 2 February 2021).
-# - CMA bounds fragmentation; movable pages use the area as long as nobody else needs it (David
-#   Hildenbrand, 2 February 2021).
+# - CMA keeps the damage in its area (David Hildenbrand, 2 February 2021).
 # - Against it: pages that are pinned cannot be moved out of the area.
 
 # %% tags=["parameters"]
@@ -92,8 +91,8 @@ study.compare(
 #   unmovable; one reserved at boot would be contiguous, which nothing here asks for.
 # - Pinned pages are drawn evenly over all anonymous pages. Long-term pins are moved out of a CMA
 #   area first (FOLL_LONGTERM); those here stand for short ones that last for the whole demand.
-# - cma_alloc() goes on one page further after -EBUSY where nobody asks for an alignment; in v16
-#   the next 2 MiB are tried, and so they are here.
+# - After -EBUSY the next pageblock of the area is tried, as cma_alloc() does where an alignment of
+#   2 MiB is asked for; without one it goes on one page further, which loses less to a pinned page.
 #
 # ## Sources
 #

@@ -18,7 +18,7 @@
 #
 # The claims:
 #
-# - A pool of 2 MiB blocks amortizes the direct map's fragmentation and its flushes (v16).
+# - PMD-size pages "amortize direct map fragmentation" (v16).
 # - "[...] the direct map fragmentation is not a major problem", but "we cannot prove negative"
 #   (Mike Rapoport, 2 February 2021).
 
@@ -95,8 +95,7 @@ study.costs()
 #
 # ## Sources
 #
-# - Intel 0-day, January 2021, on the page size of the direct map, linux-kernel; summarized in
-#   Mike Rapoport's mails of January and February 2021
+# - Measurements by others as named in their table
 # - Mike Rapoport, Re: [PATCH v16 07/11] secretmem: use PMD-size pages to amortize direct map
 #   fragmentation, linux-mm and linux-kselftest, 2 February 2021,
 #   `20210202124857.GN242749@kernel.org`

@@ -20,8 +20,8 @@
 #
 # - Not a concern "as long as the feature has to be explicitly enabled" (David Hildenbrand, 2
 #   February 2021, about secret memory).
-# - A hypervisor that takes its guests' memory out of the direct map (guest_memfd) does so for
-#   most of the machine, so that what was rare becomes the rule.
+# - Nobody's claim, but why it is asked again: guests take most of their host's memory, and with
+#   guest_memfd all of that would leave the direct map.
 
 # %% tags=["parameters"]
 params_file = "params/default.yaml"  # the study
@@ -87,5 +87,5 @@ study.summary("tenants", "secret_mib", "dm_2m_split", "free_2m")
 #
 # - David Hildenbrand, same subject, 2 February 2021,
 #   `6653288a-dd02-f9de-ef6a-e8d567d71d53@redhat.com`
-# - virt/kvm/guest_memfd.c and mm/secretmem.c of Linux 6.12; Patrick Roy, guest_memfd without a
-#   direct map, linux-mm, 2024 to 2026
+# - virt/kvm/guest_memfd.c and mm/secretmem.c of Linux 6.12; guest_memfd without direct map, v9,
+#   linux-mm, 14 January 2026

@@ -30,7 +30,7 @@ study = nb.open(params_file, results_dir)
 study.describe()
 
 # %% [markdown]
-# **Experiment.** The study's arms on ten criteria, each in each start state and at each step of
+# **Experiment.** The study's arms on each criterion, in each start state and at each step of
 # growth. An arm wins if no other beats it: if its paired difference to the arm with the best mean
 # holds zero.
 #

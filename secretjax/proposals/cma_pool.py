@@ -23,7 +23,7 @@ class CmaPool(Pool):
     one of `area_percent` of memory made of its MOVABLE pageblocks that hold nothing unmovable,
     from the top of memory down: where a real area, reserved at boot, would never have held any.
     They lie in whole ranges of `align_mib` (v16: 2 MiB, or 1 GiB where twice the area is more than
-    that, so that entries of 1 GiB are not split by its ends).
+    that).
 
     Not modelled: pinned pages, retries, cma_alloc() going on one page further after -EBUSY,
     charging of whole blocks to a cgroup.

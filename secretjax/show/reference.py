@@ -5,7 +5,7 @@ import inspect
 import re
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any
 
 import secretjax
 from secretjax.study.params import Ageing, Arm, Demand, Kernel, Params
@@ -19,7 +19,7 @@ MODELS = {
     "An entry of `demands`": Demand,
     "An entry of `ageing`": Ageing,
 }
-KEY = re.compile(r"^    (\w+) {1,}(\S.*)$")
+KEY = re.compile(r"^    (\w+) +(\S.*)$")
 
 
 def params() -> list[dict[str, Any]]:
@@ -56,16 +56,12 @@ def _rows(model: type[Strict]) -> Iterator[dict[str, str]]:
     for name, field in model.model_fields.items():
         if name in own:
             continue  # where its own model is shown
-        choices = [str(c) for c in get_args(field.annotation) if isinstance(c, str | int)]
         default = (
             "required"
             if field.is_required()
             else _plain(field.get_default(call_default_factory=True))
         )
-        text = told.get(name, "")
-        if choices and not text:
-            text = " or ".join(choices)
-        yield {"key": name, "default": default, "text": text or "-"}
+        yield {"key": name, "default": default, "text": told.get(name, "-")}
 
 
 def _plain(value: Any) -> str:

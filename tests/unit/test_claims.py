@@ -97,6 +97,13 @@ def verdict(study, *tests, **more):
     return answer, said(claim, answer, found)
 
 
+def test_every_quoted_number_has_a_name_of_its_own(study):
+    for claim in EVERY:
+        found = [w for w in claim.weigh(study)[1] if w.asked]
+        kept = [name for w in found for name in w.numbers]
+        assert len(set(kept)) == len(found), claim.id
+
+
 def test_the_answer_follows_from_all_tests(study):
     given(study, ONE, np.full(study.params.states, 7.0))
     yes, no = Comparison(ONE, "lower", 9.0), Comparison(ONE, "higher", 9.0)

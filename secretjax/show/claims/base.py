@@ -1,10 +1,11 @@
-"""What a claim of the thread is, and how a run's numbers judge it.
+"""What a claim is, and how a run's numbers judge it.
 
 A claim is a question that is answered "yes" if what was said holds. It names the comparisons that
 would have to come out, each over all states; a comparison whose interval holds zero says nothing.
 """
 
 from dataclasses import dataclass
+from fnmatch import fnmatchcase
 from typing import Literal
 
 import numpy as np
@@ -59,14 +60,18 @@ class Column:
 
     def rows(self, study: Measured) -> np.ndarray:
         """bool [states]: which are looked at."""
-        from fnmatch import fnmatchcase
-
         return np.array([fnmatchcase(s, self.starts) for s in study.starts(self.demand)])
 
     def values(self, study: Measured) -> np.ndarray:
         """float64 [states], NaN where nothing is said or the state is not looked at."""
         found = study.at(self.demand, self.point(study), self.owner(study), self.metric)
         return np.where(self.rows(study), self.times * found, np.nan)
+
+    def named(self, study: Measured) -> str:
+        """Its name among quoted numbers."""
+        starts = "" if self.starts == "*" else f"@{self.starts}"
+        times = "" if self.times == 1 else f"{self.times:g}x"
+        return f"{times}{self.demand}{starts}.{self.point(study)}.{self.arm}.{self.metric}"
 
     def told(self, study: Measured) -> str:
         """How it is called in a sentence."""
@@ -108,11 +113,10 @@ class Comparison:
         if lacking:
             return Weighed(None, f"{' and '.join(dict.fromkeys(lacking))} in this study", {}, False)
         d = self._difference(study)
-        named = f"{self.one.arm}.{self.one.metric}.{self.side}"
         said = words(self.one.metric)
-        numbers = {
-            named: sentences.named(d, said.unit, f"{self.one.arm}: {said.label}, {self.side}")
-        }
+        against = self.other.named(study) if isinstance(self.other, Column) else f"{self.other:g}"
+        name = f"{self.one.named(study)}-minus-{against}"
+        numbers = {name: sentences.named(d, said.unit, f"{name}, claimed to be {self.side}")}
         holds = None if d.verdict == "undetermined" else d.verdict == self.side
         what = f"{said.label} ({said.unit}), {self.one.told(study)}"
         return Weighed(holds, f"{what}: {self._told(study, d)} over {d.states} states", numbers)
@@ -152,7 +156,7 @@ class Comparison:
 class Claim:
     """Something that was said, as a question, and the tests that answer it with yes.
 
-    said      the claim and who made it, or where it comes from
+    said      the claim and who made it; from the source, if nobody said it
     notebook  stem of the notebook that goes into it
     params    params file whose study has all that the tests need
     open      why it stays undetermined whatever the numbers say; then the tests only inform

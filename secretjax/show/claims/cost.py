@@ -28,12 +28,13 @@ CLAIMS = (
         NOTEBOOK,
         (Comparison(Column("per_page", "dm_entries"), "higher", Column("cma_pool", "dm_entries")),),
         open="the model counts entries of the direct map, not the time that a TLB miss takes; "
-        "published measurements go from no effect to a few percent, and none is by proposal",
+        "published measurements (notebook 70) go in either direction, and none is by proposal",
     ),
     Claim(
         "H17",
         "Does removing whole pageblocks save nearly all TLB flushes of page by page?",
-        "A flush interrupts every CPU; a pool pays one for 512 pages (v16; arch/x86/mm/tlb.c)",
+        "From the source: a flush of kernel mappings interrupts every CPU (arch/x86/mm/tlb.c: "
+        "flush_tlb_kernel_range), and v16 flushes once for 512 pages",
         NOTEBOOK,
         (
             Comparison(

@@ -9,8 +9,8 @@ CLAIMS = (
     Claim(
         "H1",
         "Does page by page split far more of the direct map than a pool, ever less as it grows?",
-        "Page by page fragments the direct map; damage ends when each touched entry is split "
-        "(v16, 21 January 2021; 'not a major problem', Mike Rapoport, 2 February 2021)",
+        "v16 means to 'amortize direct map fragmentation' (21 January 2021), which for its author "
+        "is 'not a major problem' (Mike Rapoport, 2 February 2021)",
         NOTEBOOK,
         (
             Comparison(SPLITS, "higher", Column("pmd_pool", "dm_2m_split")),
@@ -25,8 +25,8 @@ CLAIMS = (
     Claim(
         "H2",
         "Does grouping by migratetype keep page by page tight, less so in fragmented memory?",
-        "Secret pages are UNMOVABLE, so the allocator clusters them: 'page by page would do' "
-        "(Mike Rapoport, 2 February 2021)",
+        "'[...] the direct map fragmentation is not a major problem', page by page would do (Mike "
+        "Rapoport, 2 February 2021); secret pages are UNMOVABLE, and the allocator groups those",
         NOTEBOOK,
         (
             Comparison(Column("per_page", "splits_per_block"), "lower", 51.2),
@@ -40,8 +40,8 @@ CLAIMS = (
     Claim(
         "H11",
         "Did the fallback of Linux 6.12.29 make page by page spread less than that of 5.0 to 6.9?",
-        "The fallback was rewritten in 6.10 and 6.12.29 so that unmovable pages pollute less "
-        "(mm/page_alloc.c; commit 'don't steal single pages from biggest buddy')",
+        "From the source: __rmqueue_fallback() of 6.1 tries the largest block only, "
+        "__rmqueue_claim() and __rmqueue_steal() of 6.12.29 every order (mm/page_alloc.c)",
         NOTEBOOK,
         (
             Comparison(
@@ -58,7 +58,7 @@ CLAIMS = (
     Claim(
         "H14",
         "Is the damage permanent, and would putting entries together again when free undo it?",
-        "Linux before 6.15 never collapses split entries of the direct map "
+        "From the source: Linux before 6.15 never collapses split entries of the direct map "
         "(arch/x86/mm/pat/set_memory.c)",
         NOTEBOOK,
         (
@@ -78,7 +78,8 @@ CLAIMS = (
     Claim(
         "H18",
         "Do the page tables of the splits pollute memory by themselves, if little?",
-        "Each split takes an unmovable page (arch/x86/mm/pat/set_memory.c: split_large_page)",
+        "From the source: each split takes an unmovable page (arch/x86/mm/pat/set_memory.c: "
+        "split_large_page)",
         NOTEBOOK,
         (
             Comparison(

@@ -30,8 +30,8 @@ CLAIMS = (
         "H10",
         "Do secret pages that compaction isolates in vain cost moves, and leave pages that stay in "
         "movable pageblocks?",
-        "Secret pages are on the unevictable LRU and cannot move (mm/secretmem.c: "
-        "secretmem_migrate_folio; mm/compaction.c)",
+        "From the source: compaction isolates pages of the unevictable LRU, and secret ones refuse "
+        "to move (mm/compaction.c; mm/secretmem.c: secretmem_migrate_folio)",
         NOTEBOOK,
         (
             Comparison(

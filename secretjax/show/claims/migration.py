@@ -27,8 +27,8 @@ CLAIMS = (
         "H13",
         "Does migrating single pages split the direct map further, and do destinations in split "
         "pageblocks prevent that?",
-        "4 KiB destinations scatter the direct map again (the thread of February 2021 on "
-        "migration)",
+        "Single pages as destinations would scatter the direct map again (Mike Rapoport, of "
+        "migration, in the same discussion)",
         NOTEBOOK,
         (
             Comparison(
