@@ -13,13 +13,13 @@ import ipywidgets as widgets
 import numpy as np
 import traitlets
 
-from secretjax import cases, engine
+from secretjax import engine
 from secretjax.mm.state import Zone
 from secretjax.mm.words import PAGEBLOCK_ORDER, PAGEBLOCK_PAGES
 from secretjax.show import memory_map, style
 from secretjax.show.measured import Measured
-from secretjax.study import plugins
-from secretjax.study.params import Arm, Demand, unlike_default
+from secretjax.study import points
+from secretjax.study.params import Arm, Demand
 
 WIDE = 2 * PAGEBLOCK_PAGES  # pages in a row of the map: two pageblocks
 
@@ -36,17 +36,7 @@ class PageMap(anywidget.AnyWidget):
 
 def watched(study: Measured, arm: Arm, demand: Demand, state: int) -> dict[str, Zone]:
     """{measuring point: zone} of one state of a study, computed again."""
-    read = [cases.read(path) for path in study.params.start_files().values()]
-    starts = [getattr(case, "start", case) for case in read]
-    return engine.watch(
-        [start.on(arm) for start in starts] if unlike_default(arm) else starts,
-        plugins.make("workload", demand.kind, demand.options),
-        plugins.make("proposal", arm.proposal, arm.options),
-        plugins.make("admission", arm.admission, arm.admission_options),
-        state=state,
-        seed=study.params.seed,
-        ageing_events=study.params.ageing_events,
-    )
+    return points.given(engine.watch, study.params, arm, demand)(state=state)
 
 
 class Explorer(widgets.VBox):
@@ -57,12 +47,12 @@ class Explorer(widgets.VBox):
         self.demand = next(d for d in study.params.demands if d.name == demand)
         self.known: dict[tuple[str, int], dict[str, Zone]] = {}
         names = [a.name for a in study.arms]
-        points = study.demand_steps(demand)
+        steps = study.demand_steps(demand)
         self.arm = widgets.Dropdown(options=names, value=arm, description="arm")
         self.state = widgets.BoundedIntText(
             value=state, min=0, max=study.params.states - 1, description="state"
         )
-        self.point = widgets.SelectionSlider(options=points, value=points[-2], description="at")
+        self.point = widgets.SelectionSlider(options=steps, value=steps[-2], description="at")
         self.counts, self.said = widgets.Image(format="png"), widgets.HTML()
         self.map = PageMap()
         super().__init__(

@@ -13,6 +13,7 @@ from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 from secretjax import proposals
 from secretjax.errors import UserError
@@ -107,20 +108,27 @@ def _timed(task: Callable[[], None]) -> float:
     return time.perf_counter() - begin
 
 
-def _point(study: Params, arm: Arm, demand: Demand, file: Path) -> None:
-    from secretjax import cases, engine
+def given(run: Callable[..., Any], study: Params, arm: Arm, demand: Demand) -> Callable[..., Any]:
+    """`engine.simulate` or `engine.watch` with all that a study says of a point but the states."""
+    from secretjax import cases
 
     read = [cases.read(path) for path in study.start_files().values()]
     starts = [getattr(case, "start", case) for case in read]
-    outcome = engine.simulate(
+    return partial(
+        run,
         [start.on(arm) for start in starts] if unlike_default(arm) else starts,
         plugins.make("workload", demand.kind, demand.options),
         plugins.make("proposal", arm.proposal, arm.options),
         plugins.make("admission", arm.admission, arm.admission_options),
-        states=study.states,
         seed=study.seed,
         ageing_events=study.ageing_events,
     )
+
+
+def _point(study: Params, arm: Arm, demand: Demand, file: Path) -> None:
+    from secretjax import engine
+
+    outcome = given(engine.simulate, study, arm, demand)(states=study.states)
     names = {
         "arm": arm.name,
         "proposal": arm.proposal,

@@ -80,14 +80,24 @@ def run_cell(page, number: int, answered) -> None:
     assert answered.is_visible()
 
 
-def opened(chromium, address: str):
-    """A page with the notebook, once its kernel is idle."""
+def opened(chromium, address: str, wanted: list):
+    """A page with the notebook, once its kernel is idle. wanted: gets every address asked for."""
     context = chromium.new_context(viewport={"width": 1280, "height": 1400})
     page = context.new_page()
+    page.on("request", lambda request: wanted.append(request.url))
     page.goto(address, timeout=120_000)
     page.locator(".jp-Notebook").wait_for(timeout=120_000)
     page.locator(".jp-Notebook-ExecutionIndicator[data-status=idle]").wait_for(timeout=120_000)
     return page
+
+
+def elsewhere(address: str, wanted: list[str]) -> list[str]:
+    """What was asked from anybody but the server."""
+    base = address.split("/lab")[0]
+    assert wanted, "the browser was used"
+    return [
+        u for u in wanted if not u.startswith((base, base.replace("http", "ws"), "data:", "blob:"))
+    ]
 
 
 def test_a_slider_redraws_the_figure_and_a_click_on_the_map_comes_back(
@@ -102,8 +112,9 @@ def test_a_slider_redraws_the_figure_and_a_click_on_the_map_comes_back(
         "explorer",
     ]
     cells = [new_code_cell("\n".join(look)), new_code_cell("print('picked', explorer.picked)")]
+    wanted: list[str] = []
     with serving(tmp_path, cells) as address:
-        page = opened(chromium, address)
+        page = opened(chromium, address, wanted)
         canvas = page.locator("canvas.secretjax-map")
         run_cell(page, 0, page.locator(".jp-InputPrompt", has_text="[*]").or_(canvas).first)
         canvas.wait_for(timeout=240_000)  # the model is compiled first
@@ -127,25 +138,20 @@ def test_a_slider_redraws_the_figure_and_a_click_on_the_map_comes_back(
         if folder := os.environ.get("SECRETJAX_SCREENSHOTS"):
             page.screenshot(path=str(Path(folder) / "explorer.png"))
         page.context.close()
+        assert elsewhere(address, wanted) == []
 
 
 def test_a_notebook_runs_and_nobody_else_is_asked(lab, chromium):
     base = lab.split("/lab")[0]
     with pytest.raises(urllib.error.HTTPError, match="403"):
         urllib.request.urlopen(f"{base}/api/contents", timeout=30)
-    wanted = []
-    context = chromium.new_context(viewport={"width": 1280, "height": 800})
-    page = context.new_page()
-    page.on("request", lambda request: wanted.append(request.url))
-    page.goto(lab, timeout=120_000)
-    page.locator(".jp-Notebook").wait_for(timeout=120_000)
-    page.locator(".jp-Notebook-ExecutionIndicator[data-status=idle]").wait_for(timeout=120_000)
+    wanted: list[str] = []
+    page = opened(chromium, lab, wanted)
     assert page.locator(".jp-RenderedMarkdown h1").inner_text().startswith("Start here")
     run_cell(page, 0, page.locator(".jp-OutputArea-output", has_text="42"))
     assert page.locator(".jp-Dialog").count() == 0
     assert page.get_by_text("Jupyter news").count() == 0
     if folder := os.environ.get("SECRETJAX_SCREENSHOTS"):
         page.screenshot(path=str(Path(folder) / "lab.png"))
-    context.close()
-    ours = (base, base.replace("http", "ws"), "data:", "blob:")
-    assert [url for url in wanted if not url.startswith(ours)] == []
+    page.context.close()
+    assert elsewhere(lab, wanted) == []

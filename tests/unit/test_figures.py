@@ -17,7 +17,8 @@ OF_AGED = [name for name in NAMES if name.startswith("aged")]
 OF_PAIRS = ["flips", "sensitivity"]  # of arms that the thread compared
 OF_ARMS = [name for name in NAMES if name not in OF_KERNEL + OF_AGED + OF_PAIRS]
 OF_POOLS = ["pins"]
-PANELS = {"growth": "growth", "direct_map": "growth", "small_files": "small_files"}
+PANELS = dict.fromkeys(("growth", "direct_map", "high_order", "cma"), "growth")
+PANELS["small_files"] = "small_files"
 
 
 @pytest.fixture(scope="module")
@@ -143,6 +144,112 @@ def test_the_distribution_shows_every_state(study, drawn):
     np.testing.assert_array_equal(offsets[:, 1], per_page)
     starts = [list(study.params.starts).index(s) for s in study.starts("growth")]
     np.testing.assert_array_equal(np.round(offsets[:, 0]), starts)
+
+
+def lines_of(axis):
+    """{label: y data} of the arms' lines."""
+    return {line.get_label(): line.get_ydata() for line in axis.get_lines()}
+
+
+def test_only_what_moves_and_what_it_is_held_against_is_in_the_figure_of_migration(study, drawn):
+    shown = set(lines_of(drawn["migration"].axes[0])) & {style.label(a) for a in study.arms}
+    names = {"keep_mapped", "per_page", "migratable", "made_up"}
+    assert shown == {style.label(study.params.arm(n)) for n in names}
+
+
+def test_steps_after_growing_stand_apart_one_by_one(study, drawn):
+    axis = drawn["guests"].axes[0]
+    assert [t.get_text() for t in axis.get_xticklabels()] == ["0", "30", "60", "turned", "released"]
+    places = axis.get_xticks()
+    assert (np.diff(places) > 0).all() and places[-1] < axis.get_xlim()[1]
+
+
+def test_pins_are_in_the_order_of_their_number(study, drawn):
+    from secretjax.show.figures.pins import METRICS
+
+    for axis, (metric, _) in zip(drawn["pins"].axes, METRICS, strict=True):
+        assert [t.get_text() for t in axis.get_xticklabels()] == ["0", "1"]
+        arm = study.params.arm("pmd_pool")
+        want = [mean(study, d, study.peak(d), arm, metric) for d in ("growth", "pins")]
+        np.testing.assert_allclose(lines_of(axis)[style.label(arm)], want)
+
+
+def test_costs_by_cpus_are_those_of_a_study_with_so_many(study, drawn):
+    from secretjax.show.figures.cost_by_cpus import CPUS
+
+    step, axis = study.peak("growth"), drawn["cost_by_cpus"].axes[0]
+    here = CPUS.index(study.params.cpus)
+    for arm in study.arms:
+        shown = lines_of(axis)[style.label(arm)]
+        assert shown[here] == pytest.approx(mean(study, "growth", step, arm, "cost_per_page"))
+    table, arm = study.run.costs(), study.params.arm("per_page")
+    shown = lines_of(axis)[style.label(arm)]
+    flushes = mean(study, "growth", step, arm, "flush_per_page")
+    more = flushes * (256 - 1) * table.ns("flush_receiver", "best") / 1000
+    assert shown[-1] - shown[0] == pytest.approx(more, rel=1e-3)
+
+
+def test_costs_follow_how_an_arm_flushes_and_zeroes(tmp_path):
+    arms = ("keep_mapped", "per_page", "per_page@flush-full", "per_page@zeroing-free")
+    own = notebook.open(*fake_run.make(tmp_path, arms, states=4, with_kernel=False))
+    said = {k: v["value"] for k, v in own.run.numbers.items() if k.endswith(".cost_ns")}
+    for arm in own.arms:
+        name = f"growth.{own.peak('growth')}.{arm.name}.cost_ns"
+        assert mean(own, "growth", own.peak("growth"), arm, "cost_ns") == pytest.approx(
+            said[name], rel=1e-5
+        )
+
+
+def with_values(study, monkeypatch, step, metric, values):
+    """`study.at` answers these numbers for these arms."""
+    plain = type(study).at
+
+    def at(self, demand, where, arm, asked, *rest, **more):
+        if (where, asked) == (step, metric) and arm.name in values:
+            return values[arm.name]
+        return plain(self, demand, where, arm, asked, *rest, **more)
+
+    monkeypatch.setattr(type(study), "at", at)
+
+
+def test_an_arm_wins_if_no_other_beats_it(study, monkeypatch):
+    from secretjax.show.figures.decision_map import winners
+
+    noise = np.random.default_rng(1).normal(0, 1, study.params.states)
+    values = {"per_page": noise, "pmd_pool": noise + 5, "cma_pool": noise, "migratable": -noise}
+    arms = [study.params.arm(name) for name in values]
+    start = study.starts("growth")[0]
+    for metric, want in (
+        ("dm_2m_split", {"per_page", "cma_pool", "migratable"}),  # lower is better
+        ("free_2m", {"pmd_pool"}),
+    ):
+        with_values(study, monkeypatch, "grow_10", metric, values)
+        assert {a.name for a in winners(study, arms, metric, "grow_10", start)} == want
+
+
+def test_a_conclusion_is_better_or_worse_by_its_metric(study, monkeypatch):
+    from secretjax.show.figures.flips import VERDICTS, verdict
+
+    pair = study.params.arm("pmd_pool"), study.params.arm("per_page")
+    base, start = np.arange(study.params.states, dtype=float), study.starts("growth")[0]
+    both = np.where(np.arange(len(base)) % 4 < 2, 1.0, -1.0)
+    for metric, change, want in (
+        ("dm_2m_split", -1.0, "better"), ("dm_2m_split", 1.0, "worse"), ("free_2m", 1.0, "better"),
+        ("free_2m", 0.0, "equal"), ("free_2m", both, "undetermined"),
+    ):  # fmt: skip
+        with monkeypatch.context() as patch:
+            numbers = {"pmd_pool": base + change, "per_page": base}
+            with_values(study, patch, "grow_10", metric, numbers)
+            assert VERDICTS[verdict(study, pair, metric, "grow_10", start)] == want
+
+
+def test_the_front_is_what_nothing_beats_on_both():
+    from secretjax.show.figures.pareto import front
+
+    points = [(1, 9), (2, 5), (3, 5), (4, 1), (5, 8)]
+    assert front(points, [1, 1]) == [0, 1, 3]
+    assert front(points, [1, -1]) == [0]
+    assert front([(1, 1), (1, 1)], [1, 1]) == [0, 1]
 
 
 def test_exposure_is_that_of_the_cost_table(study, drawn):

@@ -3,9 +3,10 @@
 import numpy as np
 import pytest
 
-from secretjax.mm.layout import Use
+from secretjax import engine
 from secretjax.show import explorer, memory_map, notebook
-from secretjax.show.memory_map import FREE, IDLE, LISTED, MOVABLE, SECRET, TABLE
+from secretjax.show.memory_map import FREE, IDLE, LISTED, MOVABLE, SECRET, STAYS, TABLE
+from secretjax.study import points
 from tests import fake_run
 
 pytestmark = pytest.mark.slow
@@ -22,24 +23,6 @@ def study(tmp_path_factory):
 @pytest.fixture(scope="module")
 def shown(study):
     return explorer.Explorer(study, "growth", "per_page", STATE)
-
-
-def test_the_map_counts_what_the_zone_counts(shown):
-    for zone in shown.known["per_page", STATE].values():
-        grid = memory_map.pages(zone)
-        now = zone.now
-        count = lambda kind, grid=grid: int((grid == kind).sum())  # noqa: E731
-        assert count(FREE) == int(now.free)
-        assert count(IDLE) == 0
-        row = np.asarray(zone.link[: 2 * grid.size : 2])
-        singles = (row >> 23) == 0  # in use, of order 0
-        assert count(SECRET) == int((singles & ((row & Use.SECRET) != 0)).sum())
-        assert count(TABLE) == int((singles & ((row & Use.TABLE) != 0)).sum())
-        assert count(MOVABLE) > 0 and count(LISTED) >= 0
-    points = [
-        int((memory_map.pages(z) == SECRET).sum()) for z in shown.known["per_page", 2].values()
-    ]
-    assert points[0] == points[-1] == 0 and points[1] < points[2] < points[3] < points[4]
 
 
 def test_moving_the_slider_changes_the_numbers_and_the_map(shown):
@@ -64,22 +47,24 @@ def test_a_click_says_which_page_frame_it_is(shown):
     assert shown.picked == {}
 
 
-def test_a_watched_state_is_that_of_the_study(study, shown):
-    """The same state by `simulate` has the same metrics at the same points."""
-    from secretjax import cases, engine
-    from secretjax.study import plugins
-
-    starts = [cases.read(path).start for path in study.params.start_files().values()]
+def test_a_watched_state_is_that_of_the_study_and_the_map_counts_what_the_metrics_count(
+    study, shown
+):
+    """`simulate` reads them off registers and commands; the map reads each page."""
     demand = next(d for d in study.params.demands if d.name == "growth")
-    made = (
-        plugins.make("workload", demand.kind, demand.options),
-        plugins.make("proposal", "per_page", {}),
-        plugins.make("admission", "none", {}),
-    )
-    found = engine.simulate(
-        starts, *made, states=STATE + 1, seed=study.params.seed, ageing_events=0, lanes=8
-    )
-    splits = found.values["dm_2m_split"][STATE]
+    arm = study.params.arm("per_page")
+    found = points.given(engine.simulate, study.params, arm, demand)(states=STATE + 1, lanes=8)
     zones = shown.known["per_page", STATE]
-    cut = [int(memory_map.split(zones[step]).sum()) for step in found.steps]
-    np.testing.assert_array_equal(np.array(cut) - cut[0], splits - splits[0])
+    assert tuple(zones) == found.steps
+    of = lambda metric: found.values[metric][STATE]  # noqa: E731
+    grids = [memory_map.pages(zone) for zone in zones.values()]
+    counts = lambda kind: [int((grid == kind).sum()) for grid in grids]  # noqa: E731
+    np.testing.assert_array_equal(counts(SECRET), of("secret_pages"))
+    np.testing.assert_array_equal(counts(LISTED), of("pcp_pages"))
+    np.testing.assert_array_equal(counts(FREE), of("free_pages"))
+    assert max(counts(IDLE)) == 0 < counts(SECRET)[-2]
+    used = [int(np.isin(grid, (MOVABLE, STAYS, SECRET, TABLE)).sum()) for grid in grids]
+    np.testing.assert_array_equal(used, of("used_pages"))
+    np.testing.assert_array_equal(np.diff(counts(TABLE)), np.diff(of("table_pages")))
+    cut = [int(memory_map.split(zone).sum()) for zone in zones.values()]
+    np.testing.assert_array_equal(np.diff(cut), np.diff(of("dm_2m_split")))
