@@ -17,6 +17,7 @@ from secretjax.registry import pick
 from secretjax.show import answer, catalogue, claims, figures, sentences, standing, style
 from secretjax.show.answer import plain
 from secretjax.show.claims.base import said
+from secretjax.show.figures.decision_map import wins
 from secretjax.show.measured import Measured, words
 from secretjax.study import runs, sensitivity
 from secretjax.study.sensitivity import Sensitivity
@@ -111,8 +112,6 @@ class Study(Measured):
 
     def wins(self) -> HTML | Markdown:
         """Arms by criteria: in how many of the places of the decision map no other beats them."""
-        from secretjax.show.figures.decision_map import wins
-
         if not self.demand_steps("growth"):
             return self._absent("demand", "growth")
         found = wins(self)
@@ -243,7 +242,10 @@ class Study(Measured):
         return HTML(answer.claims(rows))
 
     @cached_property
-    def _sensitive(self) -> dict[tuple[str, str], Sensitivity]:
+    def sensitivities(self) -> dict[tuple[str, str], Sensitivity]:
+        """{(arm, other): on what it depends which is cheaper} at the peak of growth."""
+        if not self.demand_steps("growth"):
+            return {}
         step, table = self.peak("growth"), self.run.costs()
         at, of = self.demand_steps("growth").index(step), self.starts("growth")
         means = {}
@@ -258,14 +260,10 @@ class Study(Measured):
         cpus = self.params.cpus
         return {(a, b): sensitivity.analyse(means[a], means[b], table, cpus) for a, b in pairs}
 
-    def sensitivities(self) -> dict[tuple[str, str], Sensitivity]:
-        """{(arm, other): on what it depends which is cheaper} at the peak of growth."""
-        return self._sensitive if self.demand_steps("growth") else {}
-
     def cheaper(self) -> Markdown:
         """Which of two arms is cheaper, or what it depends on, in a sentence a pair."""
         told = []
-        for (one, other), s in self.sensitivities().items():
+        for (one, other), s in self.sensitivities.items():
             names = [sentences.called(self.params.arm(name)) for name in (one, other)]
             told.append(f"- {sentences.cheaper(*names, s)}")
             numbers = {f"total.{f}": {"value": v, "unit": "of 1"} for f, v in s.total.items()}

@@ -39,8 +39,10 @@ def places(study):
 
 
 def wins(study):
-    """{arm: {criterion: share of the places where none beats it, in %}}, places with ties of all
-    left out; none where there are no others."""
+    """{arm: {criterion: share of the places where none beats it, in %}}.
+
+    Places where all arms tie are left out; NaN where there are no others.
+    """
     arms, starts, steps = places(study)
     found = {arm.name: {} for arm in arms}
     for metric, title in CRITERIA:
@@ -62,7 +64,7 @@ def cell(axis, place, held, arms, looks):
         width = 0.86 / len(held)
         left = column - 0.43 + k * width
         axis.add_patch(Rectangle((left, row - 0.4), width, 0.8, color=looks[arm.name]["color"]))
-        if arm.admission != "none" or looks[arm.name]["markerfacecolor"] == style.WHITE:
+        if looks[arm.name]["markerfacecolor"] == style.WHITE:
             axis.add_patch(
                 Rectangle((left, row - 0.4), width, 0.8, fill=False, hatch="////",
                           edgecolor=style.WHITE, lw=0)

@@ -15,7 +15,7 @@ def called(study, name):
 
 def draw(study):
     """Share of the variance of the ratio of two arms' costs that each factor is part of."""
-    found = study.sensitivities()
+    found = study.sensitivities
     if not found:
         return None
     style.apply()
