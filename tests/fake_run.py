@@ -101,6 +101,7 @@ def values(arm: Arm, steps: tuple[str, ...], states: int, seed: int) -> dict[str
         "polluted_blocks": 10 + splits // 3,
         "huge_tried": tried,
         "huge_ok": tried - rises(rng, states, tuple(tried[0] * (0.1 + 0.3 * pool)), 0.2),
+        "pool_pages": np.where(here > 0, here, 0) * pool + zero,
         "stranded_pages": np.where(here > 0, 300 * pool, 0) + zero,
         "fallback_pages": granted // 5 if pool and not reserved else zero,
         "migrated": rises(rng, states, tuple(want / 4 * ("cma" in arm.proposal or apart)), 0.1),

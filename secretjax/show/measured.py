@@ -50,6 +50,12 @@ def since(counted: np.ndarray) -> np.ndarray:
     return np.diff(counted, axis=1, prepend=0)
 
 
+def from_pool(get: Get) -> np.ndarray:
+    """Pages granted from pageblocks of a pool; NaN as long as there was none, nor a fallback."""
+    had = np.maximum.accumulate(get("pool_pages"), axis=1) + get("fallback_pages") > 0
+    return np.where(had, get("granted") - get("fallback_pages"), np.nan)
+
+
 def huge_now(get: Get) -> np.ndarray:
     """Share of the huge pages asked for since the step before; NaN where none was."""
     return 100 * ratio(since(get("huge_ok")), since(get("huge_tried")), np.nan)
@@ -89,7 +95,7 @@ DERIVED: dict[str, tuple[Words, Callable[[Get], np.ndarray]]] = {
     ),
     "whole_share": (
         Words("granted from whole pageblocks", "% of pages asked for", "higher"),
-        lambda get: 100 * ratio(get("granted") - get("fallback_pages"), asked(get)),
+        lambda get: 100 * ratio(from_pool(get), asked(get), np.nan),
     ),
     "flush_per_page": (
         Words("TLB flushes", "for each secret page granted", "lower"),

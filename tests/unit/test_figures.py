@@ -189,6 +189,19 @@ def test_costs_by_cpus_are_those_of_a_study_with_so_many(study, drawn):
     assert shown[-1] - shown[0] == pytest.approx(more, rel=1e-3)
 
 
+def test_only_pools_grant_from_whole_pageblocks(study):
+    step = study.peak("growth")
+    for name, pool in (("per_page", False), ("keep_mapped", False), ("cma_pool", True)):
+        arm = study.params.arm(name)
+        share = study.at("growth", step, arm, "whole_share")
+        assert np.isnan(share).all() != pool
+        if pool:
+            whole, single, no = (
+                study.at("growth", step, arm, m) for m in ("granted", "fallback_pages", "refused")
+            )
+            np.testing.assert_allclose(share, 100 * (whole - single) / (whole + no))
+
+
 def test_costs_follow_how_an_arm_flushes_and_zeroes(tmp_path):
     arms = ("keep_mapped", "per_page", "per_page@flush-full", "per_page@zeroing-free")
     own = notebook.open(*fake_run.make(tmp_path, arms, states=4, with_kernel=False))

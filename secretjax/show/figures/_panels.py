@@ -93,7 +93,9 @@ def draw_lines(study: Measured, axis: Axes, demand: str, metric: str, arms: Sequ
             ticks, labels = [*ticks, place], [*labels, step]
     axis.set_xticks(ticks, labels)
     axis.set_xlim(-0.05 * top, (1.12 + gap * len(after)) * top)
-    axis.set_ylim(bottom=min(0.0, axis.get_ylim()[0]))
+    low, high = min(axis.dataLim.y0, 0.0), max(axis.dataLim.y1, 0.0)
+    room = 0.06 * ((high - low) or 1.0)
+    axis.set_ylim(low - room, high + room)
     if axis.get_ylim()[1] >= 1e4:
         axis.yaxis.set_major_formatter(EngFormatter(sep=""))
     axis.grid(axis="x", visible=False)
