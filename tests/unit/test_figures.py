@@ -87,6 +87,17 @@ def test_panels_show_the_means_of_every_arm_at_every_step(name, study, drawn):
         np.testing.assert_array_equal(off, want)
 
 
+def test_a_panel_of_zeros_stands_on_the_ground(study):
+    zeros = np.zeros((study.params.states, len(study.demand_steps("growth"))))
+    _, axis = style.plt.subplots()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(study, "_estimates", {})
+        patch.setattr(study, "array", lambda *_: zeros)
+        _panels.draw_lines(study, axis, "growth", "take_failed", study.arms)
+    assert axis.get_ylim() == (-0.06, 1.06)
+    style.plt.close("all")
+
+
 def test_panels_stand_at_the_share_of_memory():
     assert [_panels.position(s) for s in ("start", "grow_5", "files_100", "released")] == [
         0.0, 5.0, 100.0, None,
