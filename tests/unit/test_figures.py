@@ -6,7 +6,7 @@ from matplotlib.colors import to_hex
 
 from secretjax import admission, proposals
 from secretjax.show import figures, notebook, standing, style
-from secretjax.show.figures import _panels
+from secretjax.show.figures import _panels, exposure
 from secretjax.show.measured import words
 from secretjax.show.sentences import short
 from tests import fake_run
@@ -284,6 +284,19 @@ def test_exposure_is_that_of_the_cost_table(study, drawn):
     assert dots[0].get_xdata()[0] == pytest.approx(copied * ns / 1000)
 
 
+@pytest.mark.parametrize(
+    "options, told",
+    [
+        ({}, ["temporary mapping, one CPU", "if put into the direct map, every CPU"]),
+        ({"window": "direct_map"}, ["put into the direct map, every CPU"]),
+        ({"mode": "never_map"}, []),
+    ],
+)
+def test_exposure_is_told_of_the_protocol_that_an_arm_has(study, options, told):
+    arm = study.params.arm("migratable").model_copy(update={"options": options})
+    assert [words for _, words in exposure.protocols(arm)] == told
+
+
 @pytest.mark.parametrize("name", NAMES)
 def test_the_same_data_give_the_same_bytes(name, study):
     before = np.random.get_state()[1].tolist()
@@ -310,8 +323,9 @@ def test_arms_can_be_told_apart_in_grey(study):
 def test_arms_that_differ_in_options_only_are_told_apart(study):
     arm = study.params.arm("pmd_pool")
     twin = arm.model_copy(update={"name": "pmd_pool_shared"})
-    looks = style.looks([arm, twin])
-    assert looks["pmd_pool"]["linestyle"] != looks["pmd_pool_shared"]["linestyle"]
+    behind = arm.model_copy(update={"name": "behind", "admission": "reservation"})
+    looks = style.looks([arm, twin, behind])
+    assert len({str(look["linestyle"]) for look in looks.values()}) == 3
     assert (style.label(arm), style.label(twin)) == (
         proposals.table()["pmd_pool"].label + standing.MARK,
         "pmd_pool_shared" + standing.MARK,

@@ -161,7 +161,11 @@ def test_what_pools_alone_keep_online_is_told_from_what_others_keep_too():
     memory = Memory()
     memory.huge = {0: "pool", 4: "pool", 64: "pool", 66: "hugetlb"}
     found = memory.found()
-    assert (found["offline_refused"], found["offline_pool"], found["offline_pool_moves"]) == (2, 1, 2)
+    assert (found["offline_refused"], found["offline_pool"], found["offline_pool_moves"]) == (
+        2,
+        1,
+        2,
+    )
     memory.fixed[2 * BLOCK] = True
     assert memory.found()["offline_pool"] == 0
 

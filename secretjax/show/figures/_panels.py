@@ -14,6 +14,7 @@ from secretjax.study.params import Arm
 
 OFF = 0.22  # where the step after growing stands, in units of the last growing step;
 APART = 0.38  # and where several do
+ASIDE, MOST_ASIDE = 0.008, 0.08  # of the last growing step: between two arms, and between all
 
 
 def position(step: str) -> float | None:
@@ -67,7 +68,8 @@ def draw_lines(study: Measured, axis: Axes, demand: str, metric: str, arms: Sequ
     ends_at = [0.0]  # of all that is drawn: an axis's own limits of equal data are padded
     for number, arm in enumerate(arms):
         # Set apart a little, so that arms of equal value can all be seen.
-        aside = (number - (len(arms) - 1) / 2) * 0.008 * top
+        between = min(ASIDE, MOST_ASIDE / len(arms)) * top
+        aside = (number - (len(arms) - 1) / 2) * between
         ends = []
         for names, places in ((growing, [position(s) for s in growing]), (after, late)):
             found = [study.estimate(demand, s, arm, metric) for s in names]
