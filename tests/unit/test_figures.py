@@ -224,6 +224,17 @@ def test_costs_follow_how_an_arm_flushes_and_zeroes(tmp_path):
         )
 
 
+def test_interrupts_are_those_of_the_flushes_and_no_exposure(tmp_path):
+    arms = ("keep_mapped", "per_page", "per_page@flush-lazy", "migratable")
+    own = notebook.open(*fake_run.make(tmp_path, arms, states=4, with_kernel=False))
+    step, others = own.peak("growth"), own.params.cpus - 1
+    for arm in own.arms:
+        found = {m: mean(own, "growth", step, arm, m) for m in ("flush", "unmap_call", "ipis")}
+        spared = found["unmap_call"] if arm.flush == "lazy" else 0
+        assert found["ipis"] == pytest.approx((found["flush"] - spared) * others)
+    assert mean(own, "growth", step, own.params.arm("per_page"), "ipis") > 0
+
+
 def with_values(study, monkeypatch, step, metric, values):
     """`study.at` answers these numbers for these arms."""
     plain = type(study).at
