@@ -86,7 +86,17 @@ study.compare("growth", "move_grouped", "migratable", "dm_2m_split", "huge_share
 study.figure("exposure")
 
 # %%
-study.answers("growth", "exposure_us", "exposure_direct_map_us")
+study.answers("growth", "exposure_us", "exposure_direct_map_us", "stale_entries")
+
+# %% [markdown]
+# ## Moves of whole 2 MiB
+#
+# Nobody here asks for a pool's pageblock: compaction passes what is as large as a pageblock, and
+# CMA areas hold none. Offlining memory would: these memory blocks nothing but pools keep, and so
+# many moves of 2 MiB would free them.
+
+# %%
+study.answers("growth", "offline_blocked", "offline_pool", "offline_pool_moves")
 
 # %% [markdown]
 # ## Threats
@@ -95,7 +105,8 @@ study.answers("growth", "exposure_us", "exposure_direct_map_us")
 #   mm/migrate.c, and no capture covers them.
 # - Pages move only when compaction wants their pageblock; nobody here moves them for other ends.
 # - Copy and flush times come from the cost table; the copy is an assumption there.
-# - Stale entries of the temporary mapping, left on one CPU, are not counted.
+# - Stale entries of the temporary mapping are counted, not for how long they stay on their CPU.
+# - No kernel moves whole pageblocks of a pool, and whether as many are free elsewhere is not asked.
 #
 # ## Sources
 #

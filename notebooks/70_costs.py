@@ -80,6 +80,15 @@ study.published()
 study.answers("growth", "dm_entries", "dm_4k_share")
 
 # %% [markdown]
+# ### The control: a fragmented vmemmap
+#
+# The thread compares a direct map in pieces with the vmemmap that HVO leaves in pieces for huge
+# pages, which is accepted. `params/proposals.yaml` has the arm `hugetlb_pages`.
+
+# %%
+study.answers("growth", "vmemmap_split", "vmemmap_saved")
+
+# %% [markdown]
 # ## The table
 
 # %%

@@ -22,7 +22,8 @@ class UnmappedBlocks(PmdPool):
     nobody owns the pool: there is nothing to reserve from.
 
     Not modelled: UNMAPPED lists for other types than UNMOVABLE, per-CPU lists of unmapped pages,
-    failures of the temporary mapping and its stale TLB entries, order-10 blocks taken whole.
+    failures of the temporary mapping, how long its stale TLB entries last, order-10 blocks taken
+    whole.
     """
 
     name = "unmapped_blocks"
