@@ -36,15 +36,15 @@ METRICS = (
     ),
     Metric(
         "offline_pool",
-        "of them, those that pools alone keep: to be offlined if whole 2 MiB moved",
+        "memory blocks that pools alone keep from going offline",
         UNIT,
         None,
-        "David Hildenbrand, thread of February 2021: migration of PMDs; no kernel has it",
+        "they could, if whole 2 MiB moved (David Hildenbrand, February 2021); no kernel has it",
         lambda r: r.offline_pool[0],
     ),
     Metric(
         "offline_pool_moves",
-        "moves of 2 MiB that this takes, each to a free pageblock elsewhere",
+        "moves of 2 MiB that would let those go offline",
         "pageblocks",
         "lower",
         "each copies 512 pages: one call of set_direct_map and one flush, no entry split",

@@ -26,7 +26,7 @@ def saved(reading: Reading):
 METRICS = (
     Metric(
         "vmemmap_split",
-        "2 MiB entries of the vmemmap that HVO has split for huge pages",
+        "2 MiB entries of the vmemmap that HVO would have split for huge pages",
         "entries",
         "lower",
         f"{SOURCE}: vmemmap_split_pmd(); 64 bytes a struct page, so one entry for 128 MiB",
@@ -34,7 +34,7 @@ METRICS = (
     ),
     Metric(
         "vmemmap_saved",
-        "pages of the vmemmap that HVO has given back for huge pages, less page tables",
+        "pages of the vmemmap that HVO would give back for huge pages, less page tables",
         "pages",
         "higher",
         f"{SOURCE}: hugetlb_vmemmap_optimize_folio()",
