@@ -41,6 +41,7 @@ METRICS = (
         None,
         "they could, if whole 2 MiB moved (David Hildenbrand, February 2021); no kernel has it",
         lambda r: r.offline_pool[0],
+        seen=False,
     ),
     Metric(
         "offline_pool_moves",
@@ -49,5 +50,6 @@ METRICS = (
         "lower",
         "each copies 512 pages: one call of set_direct_map and one flush, no entry split",
         lambda r: r.offline_pool[1],
+        seen=False,
     ),
 )
