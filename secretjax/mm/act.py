@@ -9,6 +9,7 @@ from secretjax.mm import (
     compact,
     contig,
     directmap,
+    edge,
     lists,
     percpu,
     search,
@@ -84,6 +85,7 @@ def seldom(
     hooked = view.kind == Phase.HOOK
     lists.insert(plan, hooked, view, hooked)
     buddy.capture(plan, view, now, command)
+    edge.recount(plan, view, now)
     background.direct(plan, view, choice, command, now, limits)
     background.reclaim(plan, view, choice, now, limits)
     background.kswapd(plan, view, now, limits)

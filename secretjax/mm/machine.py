@@ -153,7 +153,7 @@ def focus(now: Registers, command: Command, kind: Word, known: Word) -> Word:
     in_hand = in_hand | (kind == Phase.TURN)
     p = jnp.where(in_hand, now.page, p)
     at_cursor = (kind == Phase.WALK) | (kind == Phase.RESET) | (kind == Phase.SNATCH)
-    at_cursor = at_cursor | (kind == Phase.LINK)
+    at_cursor = at_cursor | (kind == Phase.LINK) | (kind == Phase.RECOUNT)
     p = jnp.where(at_cursor, now.cursor, p)
     p = jnp.where((kind == Phase.FIND) | (kind == Phase.SEARCH), now.node, p)
     scans = (kind == Phase.COLLECT) | (kind == Phase.ISOLATE)

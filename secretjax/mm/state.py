@@ -72,15 +72,16 @@ class Phase(IntEnum):
     MARK = 54  # migrate_pages(): a page has moved to its target
     EMPTIED = 55  # and when all have: over the pages left behind, to give them back
     RESET = 48  # __reset_isolation_suitable(): over the pageblocks
-    SHOW = 56  # a secret page comes back into the direct map, to be copied
-    HIDE = 57  # and leaves it again, as its destination cannot
-    COUNTED = 58  # `Limits.collapse`: what was unmapped is counted,
-    TABLED = 59  # and the table of the split kept
-    BACK = 60  # what comes back into the direct map is counted
-    WHOLE = 61  # has the 2 MiB entry a table that is of no use any more?
-    COLLAPSE = 62  # then it becomes one again, and the table is given back
-    SCAN = 63  # over the tables of split entries,
-    ABSENT = 64  # and whether all pages are there
+    RECOUNT = 56  # K511: the claim test of the part of a pageblock that the zone has
+    SHOW = 64  # a secret page comes back into the direct map, to be copied
+    HIDE = 65  # and leaves it again, as its destination cannot
+    COUNTED = 66  # `Limits.collapse`: what was unmapped is counted,
+    TABLED = 67  # and the table of the split kept
+    BACK = 68  # what comes back into the direct map is counted
+    WHOLE = 69  # has the 2 MiB entry a table that is of no use any more?
+    COLLAPSE = 70  # then it becomes one again, and the table is given back
+    SCAN = 71  # over the tables of split entries,
+    ABSENT = 72  # and whether all pages are there
 
 
 class Sub(IntEnum):
