@@ -231,7 +231,7 @@ def after_free(plan: Plan, when, command, now) -> None:
     plan.add(useless & compacts, batch=-size)
     plan.set(source, phase=jnp.where(compacts, int(Phase.EMPTIED), int(Phase.EVACUATE)))
     plan.set(useless & compacts, phase=int(Phase.MOVE))
-    plan.set(isolated, phase=int(Phase.FLUSH))
+    plan.set(isolated, phase=now.back)
     plan.set(useless & ~compacts, phase=int(Phase.UNDO))
     plan.set(useless, target=-1)
     plan.set(when & (now.sub == Sub.SPARE), phase=int(Phase.RELEASE))
