@@ -113,13 +113,13 @@ class Area:
         """unset_migratetype_isolate()"""
         zone = self.zone
         buddy = first ^ BLOCK_PAGES
-        if zone.order_of.get(first) == zone.order_of.get(buddy) == BLOCK_ORDER:
-            if zone._type(buddy) != ISOLATE:  # __isolate_free_page, __putback_isolated_page
-                zone._remove(first, BLOCK_ORDER, ISOLATE)
-                zone.block_mt[first >> BLOCK_ORDER] = CMA
-                zone._free_one(first, BLOCK_ORDER, CMA)
-                merged = first & -(1 << MAX_ORDER)
-                at = merged if zone.order_of.get(merged) == MAX_ORDER else first
-                zone._move(at, CMA)  # FPI_TO_TAIL
-                return
-        self._move(first, CMA)
+        merges = zone.order_of.get(first) == zone.order_of.get(buddy) == BLOCK_ORDER
+        if merges and zone._type(buddy) != ISOLATE:  # __isolate_free_page, __putback_isolated_page
+            zone._remove(first, BLOCK_ORDER, ISOLATE)
+            zone.block_mt[first >> BLOCK_ORDER] = CMA
+            zone._free_one(first, BLOCK_ORDER, CMA)
+            merged = first & -(1 << MAX_ORDER)
+            at = merged if zone.order_of.get(merged) == MAX_ORDER else first
+            zone._move(at, CMA)  # FPI_TO_TAIL
+        else:
+            self._move(first, CMA)
