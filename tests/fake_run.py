@@ -14,6 +14,7 @@ import pyarrow as pa
 from secretjax import cases, metrics, proposals
 from secretjax.machine.forecast import METRICS, Forecast
 from secretjax.mm.load import load as load_zone
+from secretjax.mm.words import Secret
 from secretjax.proposals.base import Proposal
 from secretjax.study import headline, kernel, params, runs, tables
 from secretjax.study.costs import load
@@ -56,6 +57,7 @@ class MadeUp(Proposal):
     slot = 8
     pool = False
     moves = True
+    secret = int(Secret.MOVES)
 
 
 def rises(rng: np.random.Generator, states: int, at: tuple[float, ...], noise: float) -> np.ndarray:

@@ -44,6 +44,7 @@ class Admission:
     reserves   the proposal's pool is one for all and must hold what is promised (`owed`)
     kills      who is over the limit at a fault meets the OOM killer, else SIGBUS: the file asks
                no more and keeps what it has
+    captures   patterns of the names of the captured cases in which it was in force
     """
 
     name: ClassVar[str]
@@ -52,6 +53,7 @@ class Admission:
     slot: ClassVar[int]
     reserves: ClassVar[bool] = False
     kills: ClassVar[bool] = False
+    captures: ClassVar[tuple[str, ...]] = ()
 
     def fits(self, proposal) -> bool:
         """Whether this rule can wrap that proposal."""

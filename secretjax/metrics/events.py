@@ -155,4 +155,15 @@ METRICS = (
         lambda r: jnp.stack([r.events[Event.REFUSED_MMAP], r.events[Event.REFUSED_FAULT]]).sum(),
         counter=True,
     ),
+    Metric(
+        "stale_entries",
+        "entries that temporary mappings left in one CPU's TLB",
+        "entries",
+        "lower",
+        "mermap (Brendan Jackman, 2026): no flush at the unmap, but before reuse; a copy maps two",
+        lambda r: (
+            r.events[Event.WINDOW] + r.events[Event.SECRET_COPIED] - r.events[Event.COPIED_MAPPED]
+        ),
+        counter=True,
+    ),
 )

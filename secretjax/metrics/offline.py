@@ -34,4 +34,20 @@ METRICS = (
         "mm/memory_hotplug.c: offline_pages()",
         lambda r: r.offline.sum(),
     ),
+    Metric(
+        "offline_pool",
+        "of them, those that pools alone keep: to be offlined if whole 2 MiB moved",
+        UNIT,
+        None,
+        "David Hildenbrand, thread of February 2021: migration of PMDs; no kernel has it",
+        lambda r: r.offline_pool[0],
+    ),
+    Metric(
+        "offline_pool_moves",
+        "moves of 2 MiB that this takes, each to a free pageblock elsewhere",
+        "pageblocks",
+        "lower",
+        "each copies 512 pages: one call of set_direct_map and one flush, no entry split",
+        lambda r: r.offline_pool[1],
+    ),
 )

@@ -3,7 +3,7 @@
 from typing import NamedTuple
 
 import jax.numpy as jnp
-from jaxtyping import Array, Int32
+from jaxtyping import Array, Bool, Int32
 
 from secretjax.ledger import Table
 from secretjax.mm.layout import ORDER_SHIFT, SPLIT, TAKEN, TYPE, WHERE_SHIFT, Use, Where, giants
@@ -34,6 +34,8 @@ class Reading(NamedTuple):
     polluted_pages: Int32[Array, " 2"]  # such pages: in MOVABLE, in CMA pageblocks not taken whole
     secret_misplaced: Word  # of them held by users of secret memory
     offline: Int32[Array, " 2"]  # memory blocks (128 MiB) whose offlining is refused, never ends
+    offline_pool: Int32[Array, " 2"]  # those that pools' pages alone keep; their pageblocks there
+    huge_pages: Int32[Array, " 2"]  # of hugetlb, in use; memory blocks that hold one
     used_pages: Word
     pcp_pages: Word  # on per-CPU lists
     movable_pages: Word  # of them movable
@@ -91,24 +93,66 @@ def events_of(
     return jnp.stack([e.get(event, jnp.zeros_like(splits)) for event in Event])
 
 
-def offlining(zone: Zone, word, in_use) -> Int32[Array, " 2"]:
+class Stays(NamedTuple):
+    """What keeps pages where they are; by the first rows of blocks in use, or by lists."""
+
+    pool: Bool[Array, " pages"]  # a pool's: on no LRU list, whole pageblocks
+    kernel: Bool[Array, " pages"]  # on no LRU list, and no pool's
+    listed: Bool[Array, " pages"]  # on an LRU list, but pinned or secret and not to be migrated
+
+
+def staying(zone: Zone, word, in_use) -> Stays:
+    """Why rows stay. word: their first words; in_use: whether somebody holds the block."""
+    on_list = (word & Use.LRU) != 0
+    moves = (zone.limits.secret & Secret.MOVES) != 0
+    fixed = ((word & Use.FIXED) != 0) | (((word & Use.SECRET) != 0) & ~moves)
+    off_list = in_use & ~on_list
+    mine = (word & (Use.POOL | Use.SECRET)) != 0
+    idle = word >> WHERE_SHIFT == Where.POOL
+    return Stays((off_list & mine) | idle, off_list & ~mine, in_use & on_list & fixed)
+
+
+def offlining(zone: Zone, stays: Stays) -> tuple[Int32[Array, " 2"], Int32[Array, " 2"]]:
     """Memory blocks that cannot be offlined: refused at once, and those whose attempt never ends.
 
-    word: first words of the rows; in_use: those of blocks that somebody holds. Refused
-    (mm/page_isolation.c: has_unmovable_pages()) are CMA pageblocks and pages in use that are on no
-    LRU list; what is on one but cannot be migrated, as pinned and secret pages,
-    mm/memory_hotplug.c: offline_pages() tries again until a signal comes.
+    Refused (mm/page_isolation.c: has_unmovable_pages()) are CMA pageblocks and pages in use that
+    are on no LRU list; what is on one but cannot be migrated, as pinned and secret pages,
+    mm/memory_hotplug.c: offline_pages() tries again until a signal comes. Then those that nothing
+    but pools' pages keep, and how many pageblocks of pools they hold: what moves of a whole
+    pageblock would free (David Hildenbrand, February 2021: migration of PMDs is cleaner still).
     """
-    blocks = len(word) >> PAGEBLOCK_ORDER
-    on_list = (word & Use.LRU) != 0
-    fixed = ((word & Use.FIXED) != 0) | (((word & Use.SECRET) != 0) & (zone.limits.secret != 1))
-    refused = (in_use & ~on_list) | (word >> WHERE_SHIFT == Where.POOL)
-    of_block = lambda x: x.reshape(blocks, PAGEBLOCK_PAGES).any(1)  # noqa: E731
-    refused = of_block(refused) | ((zone.block[:blocks] & TYPE) == Migratetype.CMA)
-    rest = (0, -blocks % MEMORY_BLOCK)
-    of_memory = lambda x: jnp.pad(x, rest).reshape(-1, MEMORY_BLOCK).any(1)  # noqa: E731
-    refused, endless = of_memory(refused), of_memory(of_block(in_use & on_list & fixed))
-    return jnp.stack([refused, endless & ~refused]).sum(1, dtype=jnp.int32)
+    cma = (zone.block[: len(stays.pool) >> PAGEBLOCK_ORDER] & TYPE) == Migratetype.CMA
+    pool = of_block(stays.pool)
+    others = of_memory(of_block(stays.kernel) | cma)
+    refused, endless = of_memory(pool) | others, of_memory(of_block(stays.listed))
+    alone = of_memory(pool) & ~others & ~endless
+    moves = jnp.where(alone, of_memory(pool, jnp.sum), 0)
+    return (
+        jnp.stack([refused, endless & ~refused]).sum(1, dtype=jnp.int32),
+        jnp.stack([alone.astype(jnp.int32), moves.astype(jnp.int32)]).sum(1, dtype=jnp.int32),
+    )
+
+
+def of_block(rows):
+    """Whether a pageblock has such a row."""
+    return rows.reshape(-1, PAGEBLOCK_PAGES).any(1)
+
+
+def of_memory(blocks, summed=jnp.any):
+    """Whether a memory block has such a pageblock, or how many."""
+    return summed(jnp.pad(blocks, (0, -len(blocks) % MEMORY_BLOCK)).reshape(-1, MEMORY_BLOCK), 1)
+
+
+def huge_pages(word, in_use) -> Int32[Array, " 2"]:
+    """Huge pages of hugetlb, on no LRU list and no pool's; and memory blocks that hold one.
+
+    A memory block is 128 MiB, of which the vmemmap takes 2 MiB: one entry (arch/x86/mm/init_64.c:
+    vmemmap_populate()).
+    """
+    mine = Use.LRU | Use.POOL | Use.SECRET
+    huge = in_use & ((word & mine) == 0) & ((word >> ORDER_SHIFT) & 15 == PAGEBLOCK_ORDER)
+    found = of_memory(of_block(huge))
+    return jnp.stack([huge.sum(dtype=jnp.int32), found.sum(dtype=jnp.int32)])
 
 
 def read(zone: Zone, pages: int, own: dict, *, easy: Word, held: Word, program: dict) -> Reading:
@@ -140,6 +184,7 @@ def read(zone: Zone, pages: int, own: dict, *, easy: Word, held: Word, program: 
     apart = (block & TAKEN) != 0
     lent = [(label == t) & ~apart for t in (Migratetype.MOVABLE, Migratetype.CMA)]
     count = lambda x: x.sum(dtype=jnp.int32)  # noqa: E731
+    offline, offline_pool = offlining(zone, staying(zone, word, in_use))
     return Reading(
         free_blocks=free_blocks.reshape(Migratetype.POOL, NR_PAGE_ORDERS),
         pageblocks=jnp.stack([count(label == t) for t in range(Migratetype.POOL)]),
@@ -149,7 +194,9 @@ def read(zone: Zone, pages: int, own: dict, *, easy: Word, held: Word, program: 
         unmovable_blocks=count(stuck > 0),
         polluted_pages=jnp.stack([count(jnp.where(these, stuck, 0)) for these in lent]),
         secret_misplaced=count(jnp.where(lent[0] | lent[1], secret, 0)),
-        offline=offlining(zone, word, in_use),
+        offline=offline,
+        offline_pool=offline_pool,
+        huge_pages=huge_pages(word, in_use),
         used_pages=count(size),
         pcp_pages=zone.now.pcp_count,
         movable_pages=count(jnp.where(stays, 0, size)),

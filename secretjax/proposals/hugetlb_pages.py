@@ -18,10 +18,12 @@ class HugetlbPages(Pool):
     no pool beforehand); when none is to be had the fault ends in SIGBUS;
     all go back when the file ends. Huge pages are UNMOVABLE where the architecture cannot migrate
     them (htlb_alloc_mask(); `movable`: where it can). Against pmd_pool without fallback it shows
-    what leaving the direct map adds.
+    what leaving the direct map adds. What HVO would do to their vmemmap, which the thread compares
+    with a fragmented direct map, is in the metrics `vmemmap_split` and `vmemmap_saved`.
 
     Not modelled: the migration of huge pages, a pool that outlives its files, a reservation at
-    mmap, pages cleared at the fault of the whole, the vmemmap that HVO frees and splits.
+    mmap, pages cleared at the fault of the whole; where the pages of the vmemmap lie that HVO
+    gives back, and that it needs them again before a huge page can be freed.
     """
 
     name = "hugetlb_pages"

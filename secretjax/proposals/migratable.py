@@ -32,8 +32,11 @@ class Migratable(Proposal):
     visible: to one CPU (temporary) or to every CPU until the flush is over (direct_map). Copied
     pages are counted by protocol, and become page-ns x CPUs with the cost table.
 
-    Not modelled: PMD-sized moves (nobody in the model asks for a pool's block), stale entries of
-    the window, files of both modes side by side.
+    Not modelled: moves of whole 2 MiB blocks of a pool. Compaction never asks for one
+    (mm/compaction.c: skip_isolation_on_order()), CMA neither, as pools' pages are UNMOVABLE;
+    offlining memory would, and no demand here does. What such moves would free is measured
+    instead: `offline_pool`, `offline_pool_moves`. Nor for how long stale entries of the window
+    last (`stale_entries` counts them), files of both modes side by side.
     """
 
     name = "migratable"

@@ -35,7 +35,8 @@ class Entry:
     """One plug-in: `line` is the first paragraph of `text`, its docstring.
 
     plugin     itself
-    standing   of a proposal, what captures cover of it; validated: with its options as they are
+    standing   what captures cover of it, "" of a figure; validated: with its options as they are
+    drawn      it is a proposal: it has state machines
     """
 
     name: str
@@ -47,6 +48,7 @@ class Entry:
     plugin: Any = None
     standing: str = ""
     validated: bool = False
+    drawn: bool = False
 
 
 def entries(kind: str) -> list[Entry]:
@@ -76,13 +78,20 @@ def _entry(name: str, plugin: Any) -> Entry:
         text=text,
         options=tuple(_options(plugin)),
         plugin=plugin,
-        standing=standing.sentence(plugin) if _is_proposal(plugin) else "",
-        validated=_is_proposal(plugin) and plugin().validated,
+        standing=standing.sentence(plugin),
+        validated=_is_validated(plugin),
+        drawn=_is_proposal(plugin),
     )
 
 
 def _is_proposal(plugin: Any) -> bool:
     return inspect.isclass(plugin) and issubclass(plugin, Proposal)
+
+
+def _is_validated(plugin: Any) -> bool:
+    if _is_proposal(plugin):
+        return plugin().validated
+    return bool(getattr(plugin, "captures", ()))
 
 
 def _measured(label: str, plugin: Any) -> str:

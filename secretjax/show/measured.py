@@ -200,7 +200,7 @@ class Measured:
 
     def _cost(self, demand: str, arm: Arm, metric: str, bound: Bound, cpus: int) -> np.ndarray:
         table = self.run.costs()
-        if metric != "cost_ns":
+        if metric.startswith("exposure"):
             copied = self.array(demand, arm, "secret_copied")
             if "direct_map" in metric:
                 return costs.exposure(copied, table, cpus, bound, "direct_map")
@@ -208,6 +208,8 @@ class Measured:
             return costs.exposed(copied, mapped, table, cpus, bound)
         held = self.array(demand, arm, "secret_pages")
         way = self.params.ways().get(arm.name, costs.Ways())
+        if metric == "ipis":
+            return costs.interrupts(self.counts(demand, arm), held, cpus, way)
         return costs.spent(self.counts(demand, arm), held, table, cpus, bound, way)
 
     def counts(self, demand: str, arm: Arm) -> np.ndarray:

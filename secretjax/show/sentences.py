@@ -1,7 +1,7 @@
 """Numbers in words: no number in a notebook is typed by hand, and each is kept under a name."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -13,6 +13,7 @@ from secretjax.study.sensitivity import Sensitivity
 from secretjax.study.statistics import Difference, Estimate
 
 SURE = 5  # % of the draws that may say otherwise
+CROWD = 8  # so many arms of one value are still named one by one
 Numbers = dict[str, dict[str, Any]]
 
 
@@ -101,8 +102,20 @@ def state_of(study: Measured, demand: str, metric: str) -> tuple[str, Numbers]:
         numbers[f"{demand}.{step}.{arm.name}.{metric}"] = named(
             e, said.unit, f"{arm.name}, {step}: {said.label}"
         )
-    told = "; ".join(f"{value} for {listed(names)}" for value, names in groups.items())
+    told = "; ".join(f"{value} for {whom}" for value, whom in whose(groups, len(study.arms)))
     return f"**{said.label}**, {said.unit}, {when(step)}: {told}.", numbers
+
+
+def whose(groups: dict[str, list[str]], arms: int) -> Iterator[tuple[str, str]]:
+    """(value, the arms that have it): by name; or all, or the others, where they are a crowd."""
+    most = max(len(names) for names in groups.values())
+    for value, names in groups.items():
+        if CROWD < len(names) == most:
+            whom = f"all {arms} arms" if most == arms else f"the {most} others"
+            yield value, standing.marked(whom, not any(standing.MARK in name for name in names))
+            most = arms + 1  # one crowd at most
+        else:
+            yield value, listed(names)
 
 
 def compared(

@@ -139,6 +139,7 @@ def _plugins(source: Path) -> None:
                 ],
                 "page": page,
                 "standing": entry.standing,
+                "proposed": entry.drawn,
                 "validated": entry.validated,
                 "diagrams": list(_diagrams(entry, folder)),
             }
@@ -150,7 +151,7 @@ def _plugins(source: Path) -> None:
 
 def _diagrams(entry: catalogue.Entry, folder: Path) -> Iterable[dict[str, Any]]:
     """A proposal's state machines drawn into `folder`: as it is, and where an option differs."""
-    if not entry.standing:
+    if not entry.drawn:
         return
     plain = states.machines(entry.plugin())
     moved = states.moved(entry.plugin())

@@ -1,11 +1,21 @@
 """What captures of a kernel cover, and how it is said where something is shown that none does."""
 
-from secretjax.proposals.base import Proposal
+from typing import Any
 
 MARK = "\N{DAGGER}"
 WORDS = "not validated against a kernel"
 NOTE = f"{MARK} {WORDS}"
-METRICS = ("split_1g", "dm_1g_split", "dm_1g_entries", "ipis")  # what no capture shows of any arm
+METRICS = (  # what no capture shows of any arm
+    "split_1g",
+    "dm_1g_split",
+    "dm_1g_entries",
+    "ipis",
+    "stale_entries",
+    "offline_pool",
+    "offline_pool_moves",
+    "vmemmap_split",
+    "vmemmap_saved",
+)
 
 
 def marked(text: str, validated: bool) -> str:
@@ -18,13 +28,21 @@ def cpus(count: int) -> str:
     return "1 CPU" if count == 1 else marked(f"{count} CPUs", False)
 
 
-def sentence(proposal: type[Proposal]) -> str:
-    """What covers a proposal: its options at their defaults, some options only, or nothing."""
-    plain, ran = proposal(), proposal.captured
-    if not proposal.captures:
+def sentence(plugin: Any) -> str:
+    """What covers a proposal: its options at their defaults, some options only, or nothing.
+
+    Likewise of an admission rule, a demand or a metric; "" of what only shows, as a figure.
+    """
+    if getattr(plugin, "name", None) in METRICS:
         return f"{WORDS.capitalize()}."
-    cases = ", ".join(f"`{case}`" for case in proposal.captures)
-    if plain.validated:
+    captures = getattr(plugin, "captures", None)
+    if captures is None:
+        return ""
+    if not captures:
+        return f"{WORDS.capitalize()}."
+    cases = ", ".join(f"`{case}`" for case in captures)
+    plain, ran = plugin(), getattr(plugin, "captured", {})
+    if getattr(plain, "validated", True):
         return f"Validated against a kernel, cases {cases}."
     but = ", ".join(
         f"`{k}: {str(value).lower()}`" for k, value in ran.items() if value != getattr(plain, k)

@@ -4,9 +4,10 @@ Colours are Okabe and Ito's, which colour-blind readers tell apart; markers and 
 again, so that a print in grey does too.
 """
 
-from collections import Counter
+from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from itertools import count
 from pathlib import Path
 from textwrap import fill
 from typing import Any
@@ -32,8 +33,11 @@ COLOURS = (
     "#56b4e9", "#cc79a7", "#5d3a9b", "#8c510a",
 )  # fmt: skip
 MARKERS = ("o", "s", "P", "^", "D", "v", "X", "*", "<")
-# By the slot of an admission.
-DASHES: tuple[Any, ...] = ("-", (0, (4, 1.6)), (0, (1, 1.2)), (0, (6, 1.5, 1, 1.5)), (0, (8, 2)))
+# By the slot of an admission; arms that differ in options have the next one that is free.
+DASHES: tuple[Any, ...] = (
+    "-", (0, (4, 1.6)), (0, (1, 1.2)), (0, (6, 1.5, 1, 1.5)), (0, (4, 1, 1, 1, 1, 1)),
+    (0, (2, 2)), (0, (7, 1, 2, 1)), (0, (1, 3)),
+)  # fmt: skip
 INK, QUIET, GRID = "#222222", "#6b6b6b", "#e6e6e6"
 KERNEL, MODEL, MISS = "#111111", "#0072b2", "#d55e00"
 WHITE = "#ffffff"
@@ -66,18 +70,18 @@ def steady() -> Iterator[None]:
 
 def looks(arms: Iterable[Arm]) -> dict[str, dict[str, Any]]:
     """{name of the arm: line keywords}; arms that differ in options only differ in the line."""
-    found, seen = {}, Counter[tuple[str, str]]()
+    found, used = {}, defaultdict[str, list[int]](list)
     for arm in arms:
         slot = proposals.table()[arm.proposal].slot
         rule = admission.table()[arm.admission].slot
-        again = seen[arm.proposal, arm.admission]
-        seen[arm.proposal, arm.admission] += 1
+        line = next(n for n in count(rule) if n not in used[arm.proposal])
+        used[arm.proposal].append(line)
         colour = COLOURS[slot % len(COLOURS)]
         found[arm.name] = {
             "color": colour,
             "marker": MARKERS[slot % len(MARKERS)],
-            "linestyle": DASHES[(rule + again) % len(DASHES)],
-            "markerfacecolor": WHITE if rule + again else colour,
+            "linestyle": DASHES[line % len(DASHES)],
+            "markerfacecolor": WHITE if line else colour,
             "markeredgecolor": colour,
         }
     return found

@@ -233,6 +233,11 @@ def spent(
     return total(_in_ways(counts, held, ways), table, cpus, bound) + refilled
 
 
+def interrupts(counts: np.ndarray, held: np.ndarray, cpus: int, ways: Ways) -> np.ndarray:
+    """Interrupts of other CPUs for the TLB flushes of counters [..., events] under these ways."""
+    return _in_ways(counts, held, ways)[..., Event.FLUSH] * (cpus - 1.0)
+
+
 def apply(
     samples: pd.DataFrame, table: Costs, cpus: int, ways: Mapping[str, Ways] = MappingProxyType({})
 ) -> pd.DataFrame:
@@ -265,7 +270,7 @@ def apply(
     copied, mapped = counts[:, Event.SECRET_COPIED], counts[:, Event.COPIED_MAPPED]
     columns = {
         "cost_ns": list(spans.values()),
-        "ipis": [counts[:, Event.FLUSH] * (cpus - 1.0)] * len(BOUNDS),
+        "ipis": [interrupts(counts, held, cpus, Ways())] * len(BOUNDS),  # in their ways already
         "exposure_page_ns": [exposed(copied, mapped, table, cpus, b) for b in BOUNDS],
         "exposure_direct_map_page_ns": [
             exposure(copied, table, cpus, b, "direct_map") for b in BOUNDS

@@ -106,12 +106,14 @@ class Workload:
     name      its file's name
     label     for people
     source    where such a demand is known from
+    captures  patterns of the names of the captured cases that asked like that
     """
 
     name: ClassVar[str]
     label: ClassVar[str]
     source: ClassVar[str]
     slot: ClassVar[int]
+    captures: ClassVar[tuple[str, ...]] = ()
 
     def secret(self, total: int) -> int:
         """Secret pages that the script will ask for, given the managed pages of the zone."""

@@ -26,6 +26,7 @@ class Growth(Workload):
     label = "few large files"
     source = "the captured runs: secret memory in steps to 5, 10, 20 and 30 % of memory"
     slot = 0
+    captures = ("a_*", "b_*", "p1*", "p2*")
     percents: tuple[int, ...] = (5, 10, 20, 30)
     churn_per_64_pages: int = 16
     huge_pages: int = 8

@@ -6,7 +6,7 @@ from matplotlib.colors import to_hex
 
 from secretjax import admission, proposals
 from secretjax.show import figures, notebook, standing, style
-from secretjax.show.figures import _panels
+from secretjax.show.figures import _panels, exposure
 from secretjax.show.measured import words
 from secretjax.show.sentences import short
 from tests import fake_run
@@ -85,6 +85,17 @@ def test_panels_show_the_means_of_every_arm_at_every_step(name, study, drawn):
         want = [study.estimate(demand, "released", arm, metric).mean for arm in study.arms]
         off = [ln.get_ydata()[0] for ln in axis.get_lines() if len(ln.get_ydata()) == 1]
         np.testing.assert_array_equal(off, want)
+
+
+def test_a_panel_of_zeros_stands_on_the_ground(study):
+    zeros = np.zeros((study.params.states, len(study.demand_steps("growth"))))
+    _, axis = style.plt.subplots()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(study, "_estimates", {})
+        patch.setattr(study, "array", lambda *_: zeros)
+        _panels.draw_lines(study, axis, "growth", "take_failed", study.arms)
+    assert axis.get_ylim() == (-0.06, 1.06)
+    style.plt.close("all")
 
 
 def test_panels_stand_at_the_share_of_memory():
@@ -213,6 +224,17 @@ def test_costs_follow_how_an_arm_flushes_and_zeroes(tmp_path):
         )
 
 
+def test_interrupts_are_those_of_the_flushes_and_no_exposure(tmp_path):
+    arms = ("keep_mapped", "per_page", "per_page@flush-lazy", "migratable")
+    own = notebook.open(*fake_run.make(tmp_path, arms, states=4, with_kernel=False))
+    step, others = own.peak("growth"), own.params.cpus - 1
+    for arm in own.arms:
+        found = {m: mean(own, "growth", step, arm, m) for m in ("flush", "unmap_call", "ipis")}
+        spared = found["unmap_call"] if arm.flush == "lazy" else 0
+        assert found["ipis"] == pytest.approx((found["flush"] - spared) * others)
+    assert mean(own, "growth", step, own.params.arm("per_page"), "ipis") > 0
+
+
 def with_values(study, monkeypatch, step, metric, values):
     """`study.at` answers these numbers for these arms."""
     plain = type(study).at
@@ -273,6 +295,19 @@ def test_exposure_is_that_of_the_cost_table(study, drawn):
     assert dots[0].get_xdata()[0] == pytest.approx(copied * ns / 1000)
 
 
+@pytest.mark.parametrize(
+    "options, told",
+    [
+        ({}, ["temporary mapping, one CPU", "if put into the direct map, every CPU"]),
+        ({"window": "direct_map"}, ["put into the direct map, every CPU"]),
+        ({"mode": "never_map"}, []),
+    ],
+)
+def test_exposure_is_told_of_the_protocol_that_an_arm_has(study, options, told):
+    arm = study.params.arm("migratable").model_copy(update={"options": options})
+    assert [words for _, words in exposure.protocols(arm)] == told
+
+
 @pytest.mark.parametrize("name", NAMES)
 def test_the_same_data_give_the_same_bytes(name, study):
     before = np.random.get_state()[1].tolist()
@@ -299,8 +334,9 @@ def test_arms_can_be_told_apart_in_grey(study):
 def test_arms_that_differ_in_options_only_are_told_apart(study):
     arm = study.params.arm("pmd_pool")
     twin = arm.model_copy(update={"name": "pmd_pool_shared"})
-    looks = style.looks([arm, twin])
-    assert looks["pmd_pool"]["linestyle"] != looks["pmd_pool_shared"]["linestyle"]
+    behind = arm.model_copy(update={"name": "behind", "admission": "reservation"})
+    looks = style.looks([arm, twin, behind])
+    assert len({str(look["linestyle"]) for look in looks.values()}) == 3
     assert (style.label(arm), style.label(twin)) == (
         proposals.table()["pmd_pool"].label + standing.MARK,
         "pmd_pool_shared" + standing.MARK,

@@ -215,6 +215,16 @@ def test_a_difference_is_called_what_it_is(change, said, tmp_path):
     assert said in study.compare("growth", "per_page", "keep_mapped", "dm_2m_split").data
 
 
+def test_a_crowd_of_arms_is_counted_and_keeps_its_mark():
+    few, crowd = ["`a`", "`b`†"], [f"`{n}`" for n in range(sentences.CROWD + 1)]
+    assert list(sentences.whose({"1": few}, 2)) == [("1", "`a` and `b`†")]
+    assert list(sentences.whose({"0": crowd, "5": few}, 11)) == [
+        ("0", "the 9 others"),
+        ("5", "`a` and `b`†"),
+    ]
+    assert list(sentences.whose({"0": [*crowd, "`z`†"]}, 10)) == [("0", "all 10 arms†")]
+
+
 def test_what_has_no_value_is_said_so(study):
     arm = study.params.arm("per_page")
     found = study.estimate("growth", "start", arm, "packing")

@@ -9,7 +9,7 @@ import pytest
 from secretjax import metrics
 from secretjax.cases import CLASSES
 from secretjax.ledger import PROCESSES, Counts
-from secretjax.mm.layout import TAKEN, Use
+from secretjax.mm.layout import ORDER_SHIFT, TAKEN, Use
 from secretjax.mm.load import load
 from secretjax.mm.reading import read
 from secretjax.mm.words import NR_PAGE_ORDERS, Migratetype
@@ -17,11 +17,14 @@ from tests.zones import fresh
 
 BLOCK, MEMORY = 512, 32768
 PAGES = 2 * MEMORY + MEMORY // 2
+MOVES, INACCESSIBLE, THROUGH_MAP = 1, 2, 4
+HUGE = {"pool": Use.USED | Use.SECRET | Use.UNMAPPED, "hugetlb": Use.USED}
 KERNEL, ANON = CLASSES.index("kernel_other"), CLASSES.index("anon_lru")
 FREE = CLASSES.index("free_buddy")
 NAMES = (
     "offline_refused", "offline_endless", "offline_blocked", "polluted_pages", "polluted_blocks",
-    "cma_stuck_pages", "secret_misplaced", "unmovable_blocks",
+    "cma_stuck_pages", "secret_misplaced", "unmovable_blocks", "offline_pool", "offline_pool_moves",
+    "vmemmap_split", "vmemmap_saved",
 )  # fmt: skip
 
 
@@ -35,6 +38,7 @@ class Memory:
         self.taken = np.zeros(PAGES // BLOCK, bool)
         self.secret = np.zeros(PAGES, bool)
         self.fixed = np.zeros(PAGES, bool)
+        self.huge = {}  # pageblock: whose huge page it is, of `HUGE`
 
     def zone(self, moves=0):
         start = fresh(PAGES)
@@ -49,6 +53,9 @@ class Memory:
         link[2 * np.flatnonzero(self.secret)] |= int(Use.SECRET)
         link[2 * np.flatnonzero(self.fixed)] |= int(Use.FIXED)
         block[: len(self.taken)] |= self.taken * TAKEN
+        for number, whose in self.huge.items():
+            link[2 * number * BLOCK : 2 * (number + 1) * BLOCK : 2] = 0
+            link[2 * number * BLOCK] = int(HUGE[whose]) | (9 << ORDER_SHIFT)
         limits = zone.limits._replace(secret=jnp.int32(moves))
         return zone._replace(link=jnp.asarray(link), block=jnp.asarray(block), limits=limits)
 
@@ -59,7 +66,7 @@ class Memory:
 
     def has_unmovable_pages(self, block):
         """mm/page_isolation.c, for MIGRATE_MOVABLE, as offline_pages() asks."""
-        if self.type[block] == Migratetype.CMA:
+        if self.type[block] == Migratetype.CMA or block in self.huge:
             return True
         return any(self.kind[p] == KERNEL for p in range(block * BLOCK, (block + 1) * BLOCK))
 
@@ -68,6 +75,7 @@ class Memory:
         out = dict.fromkeys(NAMES, 0)
         stays = [
             self.kind[p] == KERNEL
+            or p // BLOCK in self.huge
             or (self.kind[p] == ANON and bool(self.secret[p] or self.fixed[p]))
             for p in range(PAGES)
         ]
@@ -79,14 +87,27 @@ class Memory:
                 continue
             out["polluted_blocks"] += count > 0
             out["polluted_pages" if label == Migratetype.MOVABLE else "cma_stuck_pages"] += count
-            out["secret_misplaced"] += sum(bool(self.secret[p]) for p in mine)
+            whose = self.huge.get(block)
+            secret = BLOCK * (whose == "pool") if whose else sum(map(bool, self.secret[mine]))
+            out["secret_misplaced"] += secret
         for first in range(0, PAGES, MEMORY):
             mine = range(first, min(first + MEMORY, PAGES))
             blocks = range(mine[0] // BLOCK, (mine[-1] + 1) // BLOCK)
-            if any(self.has_unmovable_pages(b) for b in blocks):
+            pools = [b for b in blocks if self.huge.get(b) == "pool"]
+            others = any(self.has_unmovable_pages(b) for b in blocks if b not in pools)
+            small = [p for p in mine if p // BLOCK not in self.huge]
+            listed = any(self.fixed[p] or (self.secret[p] and not moves) for p in small)
+            if pools and not others and not listed:
+                out["offline_pool"] += 1
+                out["offline_pool_moves"] += len(pools)
+            if pools or others:
                 out["offline_refused"] += 1
-            elif any(self.fixed[p] or (self.secret[p] and not moves) for p in mine):
+            elif listed:
                 out["offline_endless"] += 1
+            # mm/hugetlb_vmemmap.c: 8 pages of struct pages a huge page, of which one is kept
+            hugetlb = [b for b in blocks if self.huge.get(b) == "hugetlb"]
+            out["vmemmap_split"] += bool(hugetlb)
+            out["vmemmap_saved"] += 7 * len(hugetlb) - bool(hugetlb)
         out["offline_blocked"] = out["offline_refused"] + out["offline_endless"]
         return out
 
@@ -136,6 +157,26 @@ def test_a_pool_that_is_idle_keeps_memory_online():
     assert int(metrics.METRICS["offline_refused"].read(found)) == 1
 
 
+def test_what_pools_alone_keep_online_is_told_from_what_others_keep_too():
+    memory = Memory()
+    memory.huge = {0: "pool", 4: "pool", 64: "pool", 66: "hugetlb"}
+    found = memory.found()
+    assert (found["offline_refused"], found["offline_pool"], found["offline_pool_moves"]) == (
+        2,
+        1,
+        2,
+    )
+    memory.fixed[2 * BLOCK] = True
+    assert memory.found()["offline_pool"] == 0
+
+
+def test_a_huge_page_splits_one_entry_of_the_vmemmap_for_its_128_mib():
+    memory = Memory()
+    memory.huge = {0: "hugetlb", 2: "hugetlb", 64: "hugetlb", 4: "pool"}
+    found = memory.found()
+    assert (found["vmemmap_split"], found["vmemmap_saved"]) == (2, 3 * 7 - 2)
+
+
 def test_secret_pages_of_a_block_taken_whole_are_where_they_belong():
     memory = Memory()
     memory.type[[0, 2]] = Migratetype.CMA
@@ -146,7 +187,7 @@ def test_secret_pages_of_a_block_taken_whole_are_where_they_belong():
 
 
 @pytest.mark.parametrize("seed", range(6))
-@pytest.mark.parametrize("moves", [0, 1, 2])
+@pytest.mark.parametrize("moves", [0, MOVES, INACCESSIBLE, MOVES | THROUGH_MAP])
 def test_random_memory_is_read_as_the_source_says(seed, moves):
     random = np.random.default_rng(seed)
     memory = Memory()
@@ -159,7 +200,9 @@ def test_random_memory_is_read_as_the_source_says(seed, moves):
     label[random.integers(0, PAGES // BLOCK, random.integers(0, 2))] = Migratetype.CMA
     memory.type = label
     memory.taken = (random.random(PAGES // BLOCK) < 0.2) & (memory.kind[::BLOCK] == ANON)
-    assert memory.found(moves) == memory.expected(moves == 1)
+    whole = random.choice(np.arange(0, PAGES // BLOCK, 2), random.integers(0, 4), replace=False)
+    memory.huge = {int(b): str(random.choice(list(HUGE))) for b in whole}
+    assert memory.found(moves) == memory.expected(moves & MOVES)
 
 
 def with_free(counts, **own):

@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from secretjax import cases, proposals
+from secretjax import admission, cases, metrics, proposals, workloads
 from secretjax.predict import POOL_OF_LAB
 from secretjax.proposals.pmd_pool import PmdPool
-from secretjax.show import standing
+from secretjax.show import catalogue, standing
 from secretjax.study.params import Arm
 
 KERNEL = Path(__file__).parents[2] / "params" / "kernel"
@@ -50,9 +50,31 @@ def test_each_capture_of_secret_memory_is_named_by_the_proposal_that_ran_and_by_
 
 def test_every_pattern_names_a_capture():
     known = [*names("predict"), *names("replay")]
-    for proposal in proposals.table().values():
-        for pattern in proposal.captures:
+    tables = (proposals.table(), admission.table(), workloads.table())
+    for plugin in (one for table in tables for one in table.values()):
+        for pattern in plugin.captures:
             assert any(fnmatch(case, pattern) for case in known), pattern
+
+
+def test_captures_that_grow_secret_memory_are_of_that_demand_without_a_rule():
+    for plugin in (admission.table()["none"], workloads.table()["growth"]):
+        assert all(covers(plugin, case) for case in secret_cases() if not case.startswith("d_"))
+
+
+@pytest.mark.parametrize(
+    "kind, covered",
+    [("admissions", {"none"}), ("workloads", {"growth"}), ("metrics", None), ("figures", None)],
+)
+def test_lists_say_what_no_capture_covers(kind, covered):
+    said = {entry.name: entry.standing for entry in catalogue.entries(kind)}
+    open_ = {name for name, text in said.items() if text == "Not validated against a kernel."}
+    if kind == "metrics":
+        assert open_ == set(standing.METRICS) & set(metrics.METRICS)  # ipis come from the costs
+    elif kind == "figures":
+        assert not any(said.values())
+    else:
+        assert set(said) - open_ == covered
+        assert all(said[name].startswith("Validated against a kernel, cases") for name in covered)
 
 
 def test_what_no_captured_kernel_had_is_not_validated():

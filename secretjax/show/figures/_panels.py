@@ -14,6 +14,7 @@ from secretjax.study.params import Arm
 
 OFF = 0.22  # where the step after growing stands, in units of the last growing step;
 APART = 0.38  # and where several do
+ASIDE, MOST_ASIDE = 0.008, 0.08  # of the last growing step: between two arms, and between all
 
 
 def position(step: str) -> float | None:
@@ -64,9 +65,11 @@ def draw_lines(study: Measured, axis: Axes, demand: str, metric: str, arms: Sequ
     gap = OFF if len(after) == 1 else APART
     late = [top * (1 + gap * (k + 1)) for k in range(len(after))]
     looks = style.looks(study.arms)
+    ends_at = [0.0]  # of all that is drawn: an axis's own limits of equal data are padded
     for number, arm in enumerate(arms):
         # Set apart a little, so that arms of equal value can all be seen.
-        aside = (number - (len(arms) - 1) / 2) * 0.008 * top
+        between = min(ASIDE, MOST_ASIDE / len(arms)) * top
+        aside = (number - (len(arms) - 1) / 2) * between
         ends = []
         for names, places in ((growing, [position(s) for s in growing]), (after, late)):
             found = [study.estimate(demand, s, arm, metric) for s in names]
@@ -75,6 +78,7 @@ def draw_lines(study: Measured, axis: Axes, demand: str, metric: str, arms: Sequ
             x = np.array(places, float) + aside
             mean = np.array([f.mean for f in found])
             low, high = ([getattr(f, end) for f in found] for end in ("low", "high"))
+            ends_at += [*low, *high, *mean]
             axis.vlines(x, low, high, color=looks[arm.name]["color"], lw=2.2, alpha=0.45)
             name = style.label(arm) if names is growing else None
             axis.plot(x, mean, lw=1.7, ms=5, mew=1.3, **looks[arm.name], label=name)
@@ -93,8 +97,9 @@ def draw_lines(study: Measured, axis: Axes, demand: str, metric: str, arms: Sequ
             ticks, labels = [*ticks, place], [*labels, step]
     axis.set_xticks(ticks, labels)
     axis.set_xlim(-0.05 * top, (1.12 + gap * len(after)) * top)
-    low, high = min(axis.dataLim.y0, 0.0), max(axis.dataLim.y1, 0.0)
-    room = 0.06 * ((high - low) or 1.0)
+    low, high = np.nanmin(ends_at), np.nanmax(ends_at)
+    high = high if high > low else 1.0  # nothing but zeros: they lie on the ground
+    room = 0.06 * (high - low)
     axis.set_ylim(low - room, high + room)
     if axis.get_ylim()[1] >= 1e4:
         axis.yaxis.set_major_formatter(EngFormatter(sep=""))

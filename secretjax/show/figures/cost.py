@@ -9,6 +9,7 @@ from secretjax.show.measured import words
 from secretjax.show.sentences import short, when
 
 METRIC = "cost_per_page"
+WIDE = 1000  # a range of costs in which no more than the powers of ten have room
 
 
 def draw(study):
@@ -37,7 +38,8 @@ def draw(study):
                 ha="center", fontsize=8,
             )  # fmt: skip
         axis.set_xscale("log")
-        axis.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+        wide = axis.dataLim.x1 > WIDE * axis.dataLim.x0
+        axis.xaxis.set_major_locator(LogLocator(subs=(1,) if wide else (1, 2, 5)))
         axis.xaxis.set_major_formatter("{x:g}")
         axis.xaxis.set_minor_formatter(NullFormatter())
         axis.set(title=f"{demand}, {when(peak)}", xlabel=words(METRIC).unit)

@@ -2,24 +2,34 @@
 
 import matplotlib.pyplot as plt
 
-from secretjax import proposals
+from secretjax.mm.words import Secret
 from secretjax.show import standing, style
 from secretjax.show.sentences import short, when
+from secretjax.study import plugins
 
-PROTOCOLS = (
+DIRECT_MAP = ("exposure_us", "put into the direct map, every CPU")
+TEMPORARY = (
     ("exposure_us", "temporary mapping, one CPU"),
-    ("exposure_direct_map_us", "put into the direct map, every CPU"),
+    ("exposure_direct_map_us", "if put into the direct map, every CPU"),
 )
+
+
+def protocols(arm):
+    """What is shown of an arm, (metric, words) each: nothing if its pages never move."""
+    secret = plugins.make("proposal", arm.proposal, arm.options).secret
+    if not secret & Secret.MOVES:
+        return ()
+    return (DIRECT_MAP,) if secret & Secret.DIRECT_MAP else TEMPORARY
 
 
 def draw(study):
     """How long moved secrets were readable, times the CPUs that could read them."""
     demand = "growth"
-    arms = [arm for arm in study.arms if proposals.table()[arm.proposal].moves]
-    if not arms or not study.demand_steps(demand):
+    rows = [(arm, *protocol) for arm in study.arms for protocol in protocols(arm)]
+    if not rows or not study.demand_steps(demand):
         return None
     style.apply()
-    peak, rows = study.peak(demand), [(arm, *p) for arm in arms for p in PROTOCOLS]
+    peak, arms = study.peak(demand), {arm.name for arm, *_ in rows}
     figure, axis = plt.subplots(figsize=(9.5, 0.42 * len(rows) + 1.5), layout="constrained")
     looks = style.looks(study.arms)
     for place, (arm, metric, _) in enumerate(rows):
@@ -28,7 +38,8 @@ def draw(study):
             for bound in ("best", "low", "high")
         )
         axis.plot([low, high], [place, place], lw=6, alpha=0.3, color=looks[arm.name]["color"])
-        axis.plot(best, place, ms=7, mew=1.4, **style.dot(looks[arm.name]))
+        look = style.dot(looks[arm.name])
+        axis.plot(best, place, ms=7, mew=1.4, clip_on=False, zorder=3, **look)
         axis.annotate(
             f"{short(best)}  ({short(low)} to {short(high)})", (max(high, best), place),
             xytext=(10, 0), textcoords="offset points", va="center", fontsize=8.5,
