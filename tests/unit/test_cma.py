@@ -5,7 +5,7 @@ import pytest
 
 from secretjax.cases import CLASSES
 from secretjax.mm.cma import ONE_FURTHER
-from secretjax.mm.layout import ORDER_SHIFT, Use
+from secretjax.mm.layout import ORDER_SHIFT, WHERE_SHIFT, Use
 from secretjax.mm.load import lists, load
 from secretjax.mm.state import Op, Tick
 from secretjax.mm.validate import validate
@@ -78,7 +78,8 @@ def test_a_range_in_two_pageblocks_is_held_in_aligned_pieces_that_can_be_given_b
     zone, first = do(zone_of(start, pinned), TAKE)
     assert first > pinned[0] and first % 512
     word = words(zone)
-    heads = np.flatnonzero(word & Use.RANGE)
+    in_use = word >> WHERE_SHIFT == 0
+    heads = np.flatnonzero(in_use & ((word & Use.RANGE) != 0))
     sizes = 1 << (word[heads] >> ORDER_SHIFT)
     assert heads[0] == first and sizes.sum() == 512
     np.testing.assert_array_equal(heads[1:], (heads + sizes)[:-1])
