@@ -18,6 +18,7 @@ class Metric:
     source    the kernel's counter or formula, or who asked for it
     read      Reading -> Int32 scalar, the kernel's integer rules
     counter   counted from the first measuring point on, which shows 0
+    seen      False: no captured kernel did what it tells of, under any proposal
     """
 
     name: str
@@ -27,3 +28,4 @@ class Metric:
     source: str
     read: Callable[[Reading], Word]
     counter: bool = False
+    seen: bool = True

@@ -29,6 +29,7 @@ METRICS = (
         "vmstat direct_map_level3_splits",
         count(Event.SPLIT_1G),
         counter=True,
+        seen=False,
     ),
     Metric(
         "table_pages",
@@ -64,6 +65,7 @@ METRICS = (
         "higher",
         f"{MEMINFO} DirectMap1G",
         lambda r: r.entries[2],
+        seen=False,
     ),
     Metric(
         "dm_entries",

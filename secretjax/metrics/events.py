@@ -6,6 +6,7 @@ from secretjax.metrics.base import Metric
 from secretjax.mm.words import Event
 
 NAMES = {Event.FALLBACK: "fallback_pages"}
+UNSEEN = {Event.SPLIT_1G}
 PAGES, BLOCKS, CALLS = "pages", "blocks", "calls"
 ABOUT = {
     Event.ALLOCATED: ("blocks handed out by the buddy", BLOCKS, None, "mm_page_alloc_zone_locked"),
@@ -133,6 +134,7 @@ def metric(event: Event) -> Metric:
         source,
         lambda r: r.events[event],
         counter=True,
+        seen=event not in UNSEEN,
     )
 
 
@@ -165,5 +167,6 @@ METRICS = (
             r.events[Event.WINDOW] + r.events[Event.SECRET_COPIED] - r.events[Event.COPIED_MAPPED]
         ),
         counter=True,
+        seen=False,
     ),
 )

@@ -41,6 +41,7 @@ METRICS = (
         None,
         "David Hildenbrand, thread of February 2021: migration of PMDs; no kernel has it",
         lambda r: r.offline_pool[0],
+        seen=False,
     ),
     Metric(
         "offline_pool_moves",
@@ -49,5 +50,6 @@ METRICS = (
         "lower",
         "each copies 512 pages: one call of set_direct_map and one flush, no entry split",
         lambda r: r.offline_pool[1],
+        seen=False,
     ),
 )

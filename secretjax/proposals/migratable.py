@@ -35,8 +35,8 @@ class Migratable(Proposal):
     Not modelled: moves of whole 2 MiB blocks of a pool. Compaction never asks for one
     (mm/compaction.c: skip_isolation_on_order()), CMA neither, as pools' pages are UNMOVABLE;
     offlining memory would, and no demand here does. What such moves would free is measured
-    instead: `offline_pool`, `offline_pool_moves`. Nor for how long stale entries of the window
-    last (`stale_entries` counts them), files of both modes side by side.
+    instead: `offline_pool`, `offline_pool_moves`. Not either: for how long stale entries of the
+    window last (`stale_entries` counts them), files of both modes side by side.
     """
 
     name = "migratable"

@@ -71,7 +71,7 @@ def _grid(grid: Mapping[str, Mapping[str, Numbers]], arms: Mapping[str, bool]) -
 def _head(metric: str, number: Numbers) -> str:
     label = str(number.get("label", metric)).rpartition(": ")[2] or metric
     unit = number.get("unit")
-    label = standing.marked(label, metric not in standing.METRICS)
+    label = standing.measure(label, metric)
     return html.escape(f"{label}, {unit}" if unit else label)
 
 

@@ -139,12 +139,12 @@ def words(metric: str) -> Words:
         return DERIVED[metric][0]
     if metric in costs.METRICS:
         label, unit = costs.METRICS[metric]
-        return Words(standing.marked(label, metric not in standing.METRICS), unit, "lower")
+        return Words(standing.measure(label, metric), unit, "lower")
     known = metrics.table()
     if metric not in known:
         found = suggestion(metric, {**known, **DERIVED, **costs.METRICS})
         raise UserError(f"no metric named '{metric}': {found}")
-    label = standing.marked(known[metric].label, metric not in standing.METRICS)
+    label = standing.measure(known[metric].label, metric)
     return Words(label, known[metric].unit, known[metric].better)
 
 
@@ -209,7 +209,7 @@ class Measured:
         held = self.array(demand, arm, "secret_pages")
         way = self.params.ways().get(arm.name, costs.Ways())
         if metric == "ipis":
-            return costs.interrupts(self.counts(demand, arm), held, cpus, way)
+            return costs.interrupts(costs.in_ways(self.counts(demand, arm), held, way), cpus)
         return costs.spent(self.counts(demand, arm), held, table, cpus, bound, way)
 
     def counts(self, demand: str, arm: Arm) -> np.ndarray:

@@ -108,12 +108,11 @@ def state_of(study: Measured, demand: str, metric: str) -> tuple[str, Numbers]:
 
 def whose(groups: dict[str, list[str]], arms: int) -> Iterator[tuple[str, str]]:
     """(value, the arms that have it): by name; or all, or the others, where they are a crowd."""
-    most = max(len(names) for names in groups.values())
+    largest = max(groups, key=lambda value: len(groups[value]))
     for value, names in groups.items():
-        if CROWD < len(names) == most:
-            whom = f"all {arms} arms" if most == arms else f"the {most} others"
+        if value == largest and len(names) > CROWD:
+            whom = f"all {arms} arms" if len(names) == arms else f"the {len(names)} others"
             yield value, standing.marked(whom, not any(standing.MARK in name for name in names))
-            most = arms + 1  # one crowd at most
         else:
             yield value, listed(names)
 

@@ -2,20 +2,11 @@
 
 from typing import Any
 
+from secretjax import metrics
+
 MARK = "\N{DAGGER}"
 WORDS = "not validated against a kernel"
 NOTE = f"{MARK} {WORDS}"
-METRICS = (  # what no capture shows of any arm
-    "split_1g",
-    "dm_1g_split",
-    "dm_1g_entries",
-    "ipis",
-    "stale_entries",
-    "offline_pool",
-    "offline_pool_moves",
-    "vmemmap_split",
-    "vmemmap_saved",
-)
 
 
 def marked(text: str, validated: bool) -> str:
@@ -28,12 +19,18 @@ def cpus(count: int) -> str:
     return "1 CPU" if count == 1 else marked(f"{count} CPUs", False)
 
 
+def measure(label: str, metric: str) -> str:
+    """The label of a metric, marked if no capture shows what it tells of."""
+    known = metrics.table().get(metric)
+    return marked(label, known.seen if known else metric != "ipis")  # the captures have one CPU
+
+
 def sentence(plugin: Any) -> str:
     """What covers a proposal: its options at their defaults, some options only, or nothing.
 
     Likewise of an admission rule, a demand or a metric; "" of what only shows, as a figure.
     """
-    if getattr(plugin, "name", None) in METRICS:
+    if not getattr(plugin, "seen", True):
         return f"{WORDS.capitalize()}."
     captures = getattr(plugin, "captures", None)
     if captures is None:

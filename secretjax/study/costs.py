@@ -216,7 +216,7 @@ def refills(counts: np.ndarray, flush: str) -> np.ndarray:
     return ranges if flush == "full" else np.zeros_like(ranges)
 
 
-def _in_ways(counts: np.ndarray, held: np.ndarray, ways: Ways) -> np.ndarray:
+def in_ways(counts: np.ndarray, held: np.ndarray, ways: Ways) -> np.ndarray:
     """The counters as these ways of flushing and zeroing leave them."""
     counts = counts.copy()
     counts[..., Event.ZEROED] += cleared_again(counts, held, ways.zeroing)
@@ -230,12 +230,12 @@ def spent(
 ) -> np.ndarray:
     """`total` of counters [..., events] under these ways; held: pages in users' hands."""
     refilled = refills(counts, ways.flush) * float(cpus) * table.ns("tlb_refill", bound)
-    return total(_in_ways(counts, held, ways), table, cpus, bound) + refilled
+    return total(in_ways(counts, held, ways), table, cpus, bound) + refilled
 
 
-def interrupts(counts: np.ndarray, held: np.ndarray, cpus: int, ways: Ways) -> np.ndarray:
-    """Interrupts of other CPUs for the TLB flushes of counters [..., events] under these ways."""
-    return _in_ways(counts, held, ways)[..., Event.FLUSH] * (cpus - 1.0)
+def interrupts(counts: np.ndarray, cpus: int) -> np.ndarray:
+    """Interrupts of other CPUs for the TLB flushes of counters [..., events], see `in_ways`."""
+    return counts[..., Event.FLUSH] * (cpus - 1.0)
 
 
 def apply(
@@ -266,11 +266,11 @@ def apply(
         at = arms == arm
         for b in BOUNDS:
             spans[b][at] = spent(counts[at], held[at], table, cpus, b, way)
-        counts[at] = _in_ways(counts[at], held[at], way)
+        counts[at] = in_ways(counts[at], held[at], way)
     copied, mapped = counts[:, Event.SECRET_COPIED], counts[:, Event.COPIED_MAPPED]
     columns = {
         "cost_ns": list(spans.values()),
-        "ipis": [interrupts(counts, held, cpus, Ways())] * len(BOUNDS),  # in their ways already
+        "ipis": [interrupts(counts, cpus)] * len(BOUNDS),
         "exposure_page_ns": [exposed(copied, mapped, table, cpus, b) for b in BOUNDS],
         "exposure_direct_map_page_ns": [
             exposure(copied, table, cpus, b, "direct_map") for b in BOUNDS

@@ -17,7 +17,7 @@ from tests.zones import fresh
 
 BLOCK, MEMORY = 512, 32768
 PAGES = 2 * MEMORY + MEMORY // 2
-MOVES, INACCESSIBLE, THROUGH_MAP = 1, 2, 4
+MOVES, INACCESSIBLE, THROUGH_MAP, GROUPED = 1, 2, 4, 8
 HUGE = {"pool": Use.USED | Use.SECRET | Use.UNMAPPED, "hugetlb": Use.USED}
 KERNEL, ANON = CLASSES.index("kernel_other"), CLASSES.index("anon_lru")
 FREE = CLASSES.index("free_buddy")
@@ -187,7 +187,7 @@ def test_secret_pages_of_a_block_taken_whole_are_where_they_belong():
 
 
 @pytest.mark.parametrize("seed", range(6))
-@pytest.mark.parametrize("moves", [0, MOVES, INACCESSIBLE, MOVES | THROUGH_MAP])
+@pytest.mark.parametrize("moves", [0, MOVES, INACCESSIBLE, MOVES | THROUGH_MAP, MOVES | GROUPED])
 def test_random_memory_is_read_as_the_source_says(seed, moves):
     random = np.random.default_rng(seed)
     memory = Memory()
