@@ -6,7 +6,7 @@ from jax import lax
 from secretjax import ledger as book
 from secretjax.admission.base import Admission, Request
 from secretjax.ledger import Counts
-from secretjax.mm.contig import IN_AREA
+from secretjax.mm.cma import ONE_FURTHER
 from secretjax.mm.layout import Use
 from secretjax.mm.machine import LANES
 from secretjax.mm.state import Command, Flag, Op, Word
@@ -123,7 +123,7 @@ class Rules:
         use = Use.USED | jnp.where(probing, int(Use.LRU), 0)
         may = jnp.where(probing, THP, DIRECT)
         huge = command(Op.GET, PAGEBLOCK_ORDER, movable, use, owner=handle, compact=may)
-        area = command(Op.TAKE, 1 << 20, -1, Use.USED, owner=handle, page=IN_AREA)
+        area = command(Op.TAKE, 1 << 20, -1, Use.USED, owner=handle, page=ONE_FURTHER)
         give = command(Op.PUT, PAGEBLOCK_ORDER, handle=me.base + me.done)
         return choose_command([
             (op < Do.OPEN, row.asked),

@@ -5,10 +5,12 @@ import jax.numpy as jnp
 from secretjax.mm import (
     background,
     buddy,
+    cma,
     collapse,
     compact,
     contig,
     directmap,
+    edge,
     lists,
     percpu,
     search,
@@ -64,7 +66,8 @@ def give_back(plan: Plan, view, choice, command: Command, now: Registers, limits
     leaves = buddy.walk(plan, view, now)
     buddy.cut(plan, view, choice, now)
     last = (view.kind == Phase.RELINK) | (view.kind == Phase.APPEND)
-    at_tail = plan.known(last | (put & (view.ahead == 1)))
+    putback = (now.back == Phase.LOOSE) & (view.kind == Phase.MERGE)
+    at_tail = plan.known(last | (put & ((view.ahead == 1) | putback)))
     lists.insert(plan, put | to_list | last | (view.kind == Phase.SPLIT), view, at_tail)
     return leaves
 
@@ -78,12 +81,18 @@ def seldom(
     leaves = leaves | contig.take(plan, view, command, now)
     leaves = leaves | compact.isolate(plan, view, now, limits)
     leaves = leaves | search.snatch(plan, view, now, limits)
+    cma.hunt(plan, view, command, now, pages)
+    cma.evacuate(plan, view, command, now, pages)
+    leaves = leaves | cma.grip(plan, view, now) | cma.carve(plan, view, command, now)
+    leaves = leaves | cma.loose(plan, view, command, now)
     lists.unhook(plan, leaves, view.near0, view.near1)
     contig.undo(plan, view, command, now)
+    cma.undone(plan, view, command)
     percpu.drain_all(plan, view.kind == Phase.FLUSH, now, int(Phase.EVACUATE))
     hooked = view.kind == Phase.HOOK
-    lists.insert(plan, hooked, view, hooked)
+    lists.insert(plan, hooked | cma.halve(plan, view, now), view, hooked)
     buddy.capture(plan, view, now, command)
+    edge.recount(plan, view, now)
     background.direct(plan, view, choice, command, now, limits)
     background.reclaim(plan, view, choice, now, limits)
     background.kswapd(plan, view, now, limits)

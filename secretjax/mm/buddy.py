@@ -110,8 +110,7 @@ def refused(plan: Plan, when, choice, now, limits) -> None:
 def claimable(view, choice, limits):
     """try_to_steal_block() of a part of a pageblock: it gets the requester's type; its free parts
     go to the requester's lists (K511: always, if the zone ends behind it); from which page on.
-
-    Left out: where the zone begins within the pageblock, K511 counts only from that page on.
+    Where the zone begins within the pageblock, K511 begins at that page (mm/edge.py).
     """
     block, first = view.block, view.near0 & NODE
     label, edge = block & TYPE, (block & EDGE) != 0
@@ -140,9 +139,11 @@ def allocate(plan: Plan, view, choice, now, limits):
     block, first = view.block, view.near0 & NODE
     good, moves, cursor = claimable(view, choice, limits)
     moves = small & moves
+    part = moves & ((cursor & (PAGEBLOCK_PAGES - 1)) != 0)
     plan.set(moves, phase=int(Phase.WALK), cursor=cursor, type=choice.wants)
     plan.set(moves, back=int(Phase.FETCH), limit=NO_LIMIT, mode=choice.mode)
-    plan.write(moves & good, "block", view.block_at, (block & ~TYPE) | choice.wants)
+    plan.set(part, back=int(Phase.RECOUNT), again=cursor)
+    plan.write(moves & good & ~part, "block", view.block_at, (block & ~TYPE) | choice.wants)
     plan.tick(moves, int(Tick.CLAIMED_PART))
     plan.set(small & ~moves, limit=choice.order)
     older = limits.fallback != Fallback.K612y
@@ -230,7 +231,7 @@ def after_free(plan: Plan, when, command, now) -> None:
     plan.add(useless & compacts, batch=-size)
     plan.set(source, phase=jnp.where(compacts, int(Phase.EMPTIED), int(Phase.EVACUATE)))
     plan.set(useless & compacts, phase=int(Phase.MOVE))
-    plan.set(isolated, phase=int(Phase.FLUSH))
+    plan.set(isolated, phase=now.back)
     plan.set(useless & ~compacts, phase=int(Phase.UNDO))
     plan.set(useless, target=-1)
     plan.set(when & (now.sub == Sub.SPARE), phase=int(Phase.RELEASE))

@@ -1,14 +1,14 @@
-"""Contiguous ranges: a pageblock is isolated, emptied by migration and taken whole.
+"""Contiguous ranges: a pageblock is isolated, emptied by migration and taken whole (see also cma).
 
 Source: mm/page_isolation.c (start_isolate_page_range), mm/page_alloc.c (alloc_contig_range,
 move_freepages_block_isolate, split_large_buddy), mm/cma.c (cma_alloc: first fit).
 
-Not modelled yet: batches of 32 pages, retries, ranges that do not
-begin at a pageblock (cma_alloc goes on one page further after -EBUSY), locked or dirty pages.
+Not modelled: batches of 32 pages, retries, locked or dirty pages.
 """
 
 import jax.numpy as jnp
 
+from secretjax.mm.cma import ONE_FURTHER
 from secretjax.mm.layout import (
     COUNT,
     EDGE,
@@ -35,7 +35,7 @@ def isolate(plan: Plan, view, command, now, pages: int):
 
     In the CMA area: the next one not taken (cma_alloc); up to command.order tries.
     """
-    here = view.kind == Op.TAKE
+    here = (view.kind == Op.TAKE) & (command.page != ONE_FURTHER)
     search = command.page < 0
     over = here & search & ((now.area >= pages) | (now.tries >= command.order))
     label = view.block & TYPE
@@ -62,7 +62,7 @@ def isolate(plan: Plan, view, command, now, pages: int):
 
 def evacuate(plan: Plan, view, command, now) -> None:
     """__alloc_contig_migrate_range: the next block in use is migrated, or the range is given up."""
-    here = view.kind == Phase.EVACUATE
+    here = (view.kind == Phase.EVACUATE) & (command.page != ONE_FURTHER)
     over = here & (now.spot == now.start + PAGEBLOCK_PAGES)
     row = view.near0
     free_block = (row >> WHERE_SHIFT) == Where.BUDDY
@@ -91,7 +91,8 @@ def take(plan: Plan, view, command, now):
     plan.fault(
         here & ((row >> ORDER_SHIFT) != code(int(Where.BUDDY), PAGEBLOCK_ORDER)), Fault.BAD_HANDLE
     )
-    plan.cell(2, here, view.p, 0, command.use | (PAGEBLOCK_ORDER << ORDER_SHIFT))
+    apart = jnp.where(command.page == ONE_FURTHER, int(Use.RANGE), 0)
+    plan.cell(2, here, view.p, 0, command.use | apart | (PAGEBLOCK_ORDER << ORDER_SHIFT))
     plan.cell(3, here, view.p, 1, command.owner)
     lru = jnp.where((command.use & Use.LRU) != 0, PAGEBLOCK_PAGES, 0)
     word = counted((view.block & ~TYPE) | now.home | TAKEN, -PAGEBLOCK_PAGES, lru)
@@ -105,7 +106,7 @@ def take(plan: Plan, view, command, now):
 
 def undo(plan: Plan, view, command, now) -> None:
     """undo_isolate_page_range: free blocks go back to the tails of their lists."""
-    here = view.kind == Phase.UNDO
+    here = (view.kind == Phase.UNDO) & (command.page != ONE_FURTHER)
     plan.write(here, "block", view.block_at, (view.block & ~TYPE) | now.home)
     account(plan, here, now.home, (view.block >> FREE_SHIFT) & COUNT)
     plan.set(here, phase=int(Phase.WALK), cursor=now.start, type=now.home, back=int(Phase.FAILED))

@@ -74,6 +74,7 @@ class Use(IntEnum):
     FIXED = 16  # cannot be migrated although on an LRU list
     POOL = 32  # of a pool's pageblock
     TABLE = 64  # page table of the direct map
+    RANGE = 1 << 12  # taken by cma_alloc, wherever it begins
     MOVED = 128  # its content is elsewhere: given back when the batch has been migrated
 
 

@@ -17,7 +17,7 @@ class Op(IntEnum):
     FREE = 2  # give a block back, or an aligned part of one
     UNMAP = 3  # take a block in use out of the direct map (order 0, or a whole pageblock)
     MAP = 4  # put it back
-    TAKE = 5  # empty a pageblock by migration and take it whole; `contig.IN_AREA`
+    TAKE = 5  # empty a pageblock by migration and take it whole; contig.IN_AREA, cma.ONE_FURTHER
     NOTE = 6  # remember `page` under the handle `owner`
     GET = 7  # alloc_pages(): ALLOC behind the per-CPU lists and the watermarks
     PUT = 8  # __free_pages(): FREE behind the per-CPU lists
@@ -72,15 +72,21 @@ class Phase(IntEnum):
     MARK = 54  # migrate_pages(): a page has moved to its target
     EMPTIED = 55  # and when all have: over the pages left behind, to give them back
     RESET = 48  # __reset_isolation_suitable(): over the pageblocks
-    SHOW = 56  # a secret page comes back into the direct map, to be copied
-    HIDE = 57  # and leaves it again, as its destination cannot
-    COUNTED = 58  # `Limits.collapse`: what was unmapped is counted,
-    TABLED = 59  # and the table of the split kept
-    BACK = 60  # what comes back into the direct map is counted
-    WHOLE = 61  # has the 2 MiB entry a table that is of no use any more?
-    COLLAPSE = 62  # then it becomes one again, and the table is given back
-    SCAN = 63  # over the tables of split entries,
-    ABSENT = 64  # and whether all pages are there
+    RECOUNT = 56  # K511: the claim test of the part of a pageblock that the zone has
+    HUNT = 57  # cma_alloc without alignment: over the area, for a range of which nothing is taken
+    GRIP = 58  # its one or two pageblocks are isolated
+    CARVE = 59  # over the free blocks of the emptied range, to take them
+    HALVE = 60  # one crosses an end of it: its halves become free blocks
+    LOOSE = 61  # its pageblocks get their type back
+    SHOW = 64  # a secret page comes back into the direct map, to be copied
+    HIDE = 65  # and leaves it again, as its destination cannot
+    COUNTED = 66  # `Limits.collapse`: what was unmapped is counted,
+    TABLED = 67  # and the table of the split kept
+    BACK = 68  # what comes back into the direct map is counted
+    WHOLE = 69  # has the 2 MiB entry a table that is of no use any more?
+    COLLAPSE = 70  # then it becomes one again, and the table is given back
+    SCAN = 71  # over the tables of split entries,
+    ABSENT = 72  # and whether all pages are there
 
 
 class Sub(IntEnum):

@@ -25,8 +25,7 @@ class CmaPool(Pool):
     They lie in whole ranges of `align_mib` (v16: 2 MiB, or 1 GiB where twice the area is more than
     that).
 
-    Not modelled: pinned pages, retries, cma_alloc() going on one page further after -EBUSY,
-    charging of whole blocks to a cgroup.
+    Not modelled: retries, charging of whole blocks to a cgroup.
     """
 
     name = "cma_pool"

@@ -228,6 +228,8 @@ class Kernel(Lists):
             self.counts["boosted"] += 1
             if whole_block and end <= self.end_pfn:
                 free, movable = self._census(first, end)
+                if first % BLOCK_PAGES:
+                    self.counts["zone_begins_within"] += 1
                 self._move_free_pages(first, end, mt)
                 if self._enough(free, movable, label, mt):
                     self.block_mt[pfn >> BLOCK_ORDER] = mt

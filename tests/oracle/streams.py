@@ -146,19 +146,13 @@ class Source:
 def _booted(
     rng: np.random.Generator, pageblocks: int, cma: int, highatomic: int, fallback: str
 ) -> Kernel:
-    """An empty zone: pfn 0 outside, CMA at its end, HIGHATOMIC pageblocks strewn.
-
-    K511: pfn 0 inside, since the model leaves out how that kernel counts a truncated pageblock.
-    """
+    """An empty zone: pfn 0 outside, CMA at its end, HIGHATOMIC pageblocks strewn."""
     types = [MOVABLE] * pageblocks
     types[pageblocks - cma :] = [CMA] * cma
     for block in rng.choice(np.arange(1, pageblocks - cma), highatomic, replace=False):
         types[block] = HIGHATOMIC
-    first = 0 if fallback == K511 else 1
-    zone = Kernel(first, pageblocks * BLOCK_PAGES, types, fallback)
-    zone.in_use[first:] = b"\1" * (zone.end_pfn - first)
-    if first == 0:
-        zone.free(0, 0)
+    zone = Kernel(1, pageblocks * BLOCK_PAGES, types, fallback)
+    zone.in_use[1:] = b"\1" * (zone.end_pfn - 1)
     for order in range(9):
         zone.free(1 << order, order)
     for pfn in range(BLOCK_PAGES, zone.end_pfn, BLOCK_PAGES):

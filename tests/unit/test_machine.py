@@ -93,7 +93,7 @@ def test_no_lane_reports_a_fault_and_the_streams_reach_the_rare_paths(ran):
             seen[path] = seen.get(path, 0) + count
     rare = {"claimed_by_moving", "stolen"}
     if batch[0].start.settings["fallback"] == K511:
-        rare |= {"moved_without_label"}
+        rare |= {"moved_without_label", "zone_begins_within"}
     else:
         rare |= {"claim_failed_test", "merged_with_retyping"}
     for path in rare:

@@ -11,7 +11,7 @@ from secretjax.errors import UserError
 from secretjax.predict import predict, predict_file, replay_file
 
 FOLDER = Path(__file__).parents[2] / "params" / "kernel"
-PINNED = "d_512_64M_s5_pin40@load_free500"
+PINNED = "d_512_64M_s2_pin4@load_free500"
 
 
 def answer_of(name: str, out: Path, states: int = 64) -> dict[str, dict[str, list]]:
