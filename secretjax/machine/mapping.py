@@ -4,9 +4,9 @@ The counts are of the whole machine (arch/x86/mm/pat/set_memory.c: arch_report_m
 GiB that is all memory gets one entry of 1 GiB, except the first; other memory entries of 2 MiB;
 the first 2 MiB and cut ones entries of 4 KiB (arch/x86/mm/init.c: split_mem_range). Memory is
 mapped in steps from its end downwards (memory_map_top_down), and a step that meets an entry of
-1 GiB that an earlier one made counts it again (arch/x86/mm/init_64.c: phys_pud_init): so there may
-be fewer of them than the count says, never more than GiBs that are all memory less those that
-vmstat says were split.
+1 GiB that an earlier one made counts it again (arch/x86/mm/init_64.c: phys_pud_init): by so many
+GiBs the counts cover more than there is memory. Other splits than of those were before boot ended,
+when vmstat does not count them yet (split_page_count).
 
 Then the kernel's own image is protected, which splits entries that hold reserved pages; splits of
 the image's other mapping are counted too (__split_large_page asks for the address, not the
@@ -21,6 +21,7 @@ import numpy as np
 from jaxtyping import Int64
 
 from secretjax.cases import CLASSES
+from secretjax.machine.capture import ENTRY_KB, GIGABYTE_PAGES
 from secretjax.machine.seen import Capture, ZoneSeen
 from secretjax.mm.words import GIGABYTE_BLOCKS, PAGEBLOCK_ORDER, PAGEBLOCK_PAGES, Migratetype
 
@@ -107,7 +108,14 @@ def giants(rng, memory, freed, gib, seen: Capture) -> np.ndarray:
     """
     _, inverse = np.unique(gib, return_inverse=True)
     whole = np.flatnonzero(np.bincount(inverse, weights=memory) == GIGABYTE_BLOCKS)
-    count = min(seen.direct_map["1G"], max(len(whole) - splits(seen, 3), 0))
+    count = min(seen.direct_map["1G"] - repeated(seen), len(whole) - splits(seen, 3))
     held = np.bincount(inverse, weights=freed)[whole]
     last = np.argsort(-waits(rng, held), kind="stable")
-    return np.isin(inverse, whole[last][:count])
+    return np.isin(inverse, whole[last][: max(count, 0)])
+
+
+def repeated(seen: Capture) -> int:
+    """Entries of 1 GiB that were counted again at boot."""
+    mapped = sum(seen.direct_map[level] * kb for level, kb in ENTRY_KB.items()) // 4
+    beyond = mapped - sum(zone.present for zone in seen.zones)
+    return max(beyond, 0) // GIGABYTE_PAGES

@@ -197,6 +197,7 @@ def test_gibs_with_one_entry_are_whole_gibs():
         seen.zones[0],
         fields=seen.zones[0].fields | {"start_pfn": 1 << 18, "end_pfn": 4 << 18},
         page_class=classes,
+        present=(3 << 18) - 1,
     )
     seen = replace(seen, zones=(zone,), direct_map={"4k": 512, "2M": 1023, "1G": 1})
     types_ = np.ones(3 * 512, np.int64)
@@ -231,29 +232,30 @@ def test_free_blocks_of_order_10_are_listed_by_address(name):
             np.testing.assert_array_equal(mine, theirs)
 
 
-def gibs(count: int, zone, **more):
+def gibs(count: int, zone):
     """A capture of a zone of so many GiBs, all of anonymous memory, that begins at 1 GiB."""
     seen = lab.shown(start_of("b_512_s1"))
     fields = zone.fields | {"start_pfn": 1 << 18, "end_pfn": (1 + count) << 18}
     classes = np.full(count << 18, CLASSES.index("anon_lru"), np.uint8)
-    zone = replace(zone, fields=fields, page_class=classes)
-    return replace(seen, zones=(zone,), **more), zone
+    zone = replace(zone, fields=fields, page_class=classes, present=count << 18)
+    return replace(seen, zones=(zone,)), zone
 
 
-def test_an_entry_of_1_gib_that_was_counted_twice_at_boot_is_one():
-    """phys_pud_init() counts the entry that it meets again; vmstat knows how many were split."""
-    zone = lab.shown(start_of("b_512_s1")).zones[0]
-    for splits, undone, whole in ((0, 0, 4), (1, 0, 3), (2, 1, 3), (4, 0, 0)):
-        seen, zone = gibs(
-            4,
-            zone,
-            direct_map={"4k": 0, "2M": 512 * splits, "1G": 6 - splits + undone},
-            counters={"direct_map_level3_splits": splits, "direct_map_level3_collapses": undone},
-        )
-        level = mapping.draw(
-            np.random.default_rng(1), seen, zone, 1 << 18, np.ones(4 * 512, np.int64)
-        )
-        assert (level[512:] == 3).sum() == 512 * whole, (splits, undone)
+@pytest.mark.parametrize(
+    "counted, since, before, whole",
+    [(6, 0, 0, 4), (6, 1, 0, 3), (6, 0, 1, 3), (6, 2, 1, 1), (4, 1, 1, 2), (7, 5, 0, 0)],
+)
+def test_an_entry_of_1_gib_that_was_counted_again_at_boot_is_one(counted, since, before, whole):
+    """phys_pud_init() counts the entry that a step meets again; splits at boot are not counted."""
+    seen, zone = gibs(4, lab.shown(start_of("b_512_s1")).zones[0])
+    split = since + before
+    seen = replace(
+        seen,
+        direct_map={"4k": 0, "2M": 512 * split, "1G": counted - split},
+        counters={"direct_map_level3_splits": since + 1, "direct_map_level3_collapses": 1},
+    )
+    level = mapping.draw(np.random.default_rng(1), seen, zone, 1 << 18, np.ones(4 * 512, np.int64))
+    assert (level[512:] == 3).sum() == 512 * whole
 
 
 def test_an_entry_split_since_boot_is_likely_where_kernel_memory_was_freed():
