@@ -15,7 +15,10 @@ import secretjax
 from secretjax import cli
 from secretjax.errors import UserError
 
-COMMANDS = ("run", "replay", "predict", "capture", "probe", "list", "lab", "publish", "bench")
+COMMANDS = (
+    *("run", "replay", "predict", "capture", "probe", "age"),
+    *("init", "list", "lab", "publish", "bench"),
+)
 
 
 def call(*arguments: str, **options: object) -> subprocess.CompletedProcess[str]:
