@@ -10,7 +10,7 @@ PACKAGE = Path(__file__).parents[2] / "secretjax"
 
 # Each floor may import itself and those below it. A name stands for a module or a folder.
 FLOORS = (
-    ("errors", "files", "registry"),
+    ("errors", "files", "registry", "project"),
     ("mm", "ledger"),
     ("proposals", "admission", "workloads", "metrics"),
     ("program", "rules", "flow", "engine", "replay"),
