@@ -71,6 +71,10 @@ def run(
     site: Annotated[
         Path | None, typer.Option(metavar="DIR", help="Publish there afterwards.")
     ] = None,
+    memory: Annotated[
+        float | None,
+        typer.Option(min=0.1, metavar="GIB", help="For all its processes; else what is free."),
+    ] = None,
 ) -> None:
     """Run a study through its notebooks; resumes.
 
@@ -81,7 +85,7 @@ def run(
     """
     from secretjax.study import sweep
 
-    folder = sweep.run(params, overrides, jobs, results)
+    folder = sweep.run(params, overrides, jobs, results, memory)
     if site is not None:
         _publish(folder, site)
     print(folder)
