@@ -9,6 +9,7 @@ import shutil
 import tempfile
 import zipfile
 from collections.abc import Callable
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 
@@ -43,11 +44,21 @@ def members(path: Path) -> dict[str, bytes]:
 @cache
 def case_files() -> list[dict[str, bytes]]:
     """Captured ones, and a small start state without demands."""
-    small = scattered(8192, below=4096)
-    zone = small.zone | {"min": 8, "low": 10, "high": 12}
+    small, first = scattered(8192, below=4096), 512
     real = cases.read(KERNEL / "b_512_s1.predict.npz").start
-    settings = real.settings | {"total_pages": 8192}
-    made = cases.StartState(**vars(small) | {"zone": zone, "settings": settings})
+    own = {"start_pfn": first, "managed": 8192 - first, "min": 8, "low": 10, "high": 12}
+    listed, there = small.list_pfn >= first, small.block_pfn >= first
+    classes = small.page_class.copy()
+    classes[:first] = cases.CLASSES.index("outside_zone")
+    names = ("list_pfn", "list_order", "list_mt", "list_kind")
+    made = replace(
+        small,
+        zone=small.zone | own,
+        page_class=classes,
+        settings=real.settings | {"total_pages": 8192},
+        **{name: getattr(small, name)[listed] for name in names},
+        **{name: getattr(small, name)[there] for name in ("block_pfn", "block_mt")},
+    )
     with tempfile.TemporaryDirectory() as folder:
         cases.write_start(Path(folder) / "small.npz", made)
         found = [members(Path(folder) / "small.npz")] * 4
@@ -255,7 +266,9 @@ def probed(rng: random.Random, folder: Path) -> Read:
     found = {"told": ["a", "b"], "format": probe.FORMAT, "pages": 3}
     answer = folder / "probe.json"
     answer.write_bytes(mutate.as_json(rng, found))
-    return lambda: yours.Yours(None, "x", None, [answer]).probe()
+    shown = object.__new__(yours.Yours)  # of a machine and a run that do not matter
+    shown.probes = [answer]
+    return shown.probe
 
 
 READERS = {
