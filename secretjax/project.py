@@ -1,5 +1,5 @@
-"""The project's own params, notebooks and published run: in a checkout beside the package, in an
-installed package within it.
+"""The project's own params, notebooks, published run and docs: in a checkout beside the package, in
+an installed package within it.
 """
 
 import shutil
@@ -15,7 +15,7 @@ LOCAL = ("machines", "__pycache__", ".ipynb_checkpoints")  # in a checkout, but 
 
 
 def folder() -> Path:
-    """Where `PARTS` are."""
+    """Where `PARTS` are, and `docs`."""
     return SHIPPED if SHIPPED.is_dir() else PACKAGE.parent
 
 

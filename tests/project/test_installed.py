@@ -60,6 +60,7 @@ def test_the_wheel_is_the_same_from_the_source_archive(wheel, tmp_path):
     again = built(source, "wheel", tmp_path / "wheel")
     names = zipfile.ZipFile(wheel).namelist()
     assert sorted(zipfile.ZipFile(again).namelist()) == sorted(names)
+    assert "secretjax/shipped/docs/architecture.md" in names
     assert wheel.stat().st_size < 20 << 20
 
 
