@@ -45,8 +45,8 @@ def another_source():
 if __name__ == "__main__":
     file, results = Path(sys.argv[1]), Path(sys.argv[2])
     study_fakes.install(setattr, frozen=True)
-    workers = dict(n_workers=2, threads_per_worker=1, memory_limit="4GiB")
-    with LocalCluster(**workers, dashboard_address=None) as local, Client(local, set_as_default=False) as client:
+    how = dict(n_workers=2, threads_per_worker=1, memory_limit="4GiB", dashboard_address=None)
+    with LocalCluster(**how) as local, Client(local, set_as_default=False) as client:
         client.register_plugin(Fakes())
         victim(local.workers[0], results)
         sweep.run(file, [], 1, results, cluster=local.scheduler_address)
