@@ -31,7 +31,7 @@ def prepare():
     import jax.numpy as jnp
     import numpy as np
 
-    from secretjax import cases, engine, flow
+    from secretjax import cases, engine, flow, xla
     from secretjax.mm.load import load
     from secretjax.workloads import _recorded as recorded
 

@@ -27,7 +27,6 @@ from secretjax.mm.words import Event
 from secretjax.program import Program
 from secretjax.program import start as start_program
 from secretjax.proposals.base import Proposal
-from secretjax.workloads import _recorded as recorded
 from secretjax.workloads.base import Churn, Do, Pages, Script, Workload
 
 LANES = 64  # of a block: enough to fill the vector units, few enough for the cache

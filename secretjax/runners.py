@@ -7,7 +7,6 @@ native code cannot do. The environment's `SECRETJAX_ENGINE` asks for one of them
 import os
 from collections.abc import Callable, Iterable, Iterator
 from functools import cache
-from typing import Protocol
 
 import jax
 
@@ -25,27 +24,22 @@ from secretjax.rules import Rules
 ENGINES = ("native", "xla")
 
 
-class Runner(Protocol):
-    """Takes states on. Raises `UserError` where one does not come to its stop."""
-
-    def to_stop(self, zones: Zone, own, tables, limit: int = LIMIT) -> tuple:
-        """Zones and registers of a block of states at `own.stop`, the scripts being `tables`."""
-
-    def flow(self, tasks: Iterable[Task], lanes: int) -> Iterator[Seen]:
-        """States at each of their stops, at most so many at a time."""
-
-
 class Xla:
-    """By a compiled program of XLA."""
+    """By a compiled program of XLA. Both methods raise `UserError` as `flow.late` says."""
 
     def __init__(self, run: Callable):
         self.run = run
 
-    def to_stop(self, zones, own, tables, limit=LIMIT):
+    def to_stop(self, zones: Zone, own, tables, limit: int = LIMIT) -> tuple:
+        """Zones and registers of a block of states at `own.stop`, the scripts being `tables`."""
         return flow.run_to_stop(self.run, zones, own, tables, limit)
 
-    def flow(self, tasks, lanes):
+    def flow(self, tasks: Iterable[Task], lanes: int) -> Iterator[Seen]:
+        """States at each of their stops, at most so many at a time."""
         return iter(Flow(self.run, tasks, lanes))
+
+
+Runner = Xla | Native
 
 
 @cache

@@ -3,7 +3,7 @@
 import jax.numpy as jnp
 
 from secretjax.mm.layout import FREE_SHIFT, LRU_SHIFT
-from secretjax.mm.state import Flag, Registers, Word, Writes
+from secretjax.mm.state import Flag, Registers, Size, Word, Writes
 from secretjax.mm.words import NR_PAGE_ORDERS
 
 NOWHERE = 1 << 30
@@ -51,7 +51,7 @@ def nothing_written(zero) -> dict:
 class Plan:
     """Starts from the registers as they are; later settings win over earlier ones."""
 
-    def __init__(self, now: Registers, conditions: Conditions, pages: int, so_far=None):
+    def __init__(self, now: Registers, conditions: Conditions, pages: Size, so_far=None):
         """so_far: (writes, finished, answer) of rules that were applied before."""
         self.pages = pages
         self.known = conditions.known

@@ -12,7 +12,10 @@ WORD = (1 << 32) - 1
 
 
 class Node(NamedTuple):
-    """op: CONST (`value`), VAR and LOAD (`value`: name; LOAD: args its index), else an operation."""
+    """op: of `FOLD`, "select" or "load" with `args`, or "const" or "var" without.
+
+    value: of a constant; the name of a variable, or of the array of a load.
+    """
 
     op: str
     type: str
@@ -131,7 +134,9 @@ class Graph:
             return self.const(FOLD[op](*(node.value for node in nodes)), type_)
         if op in ("int", "uint") and nodes[0].type == type_:
             return args[0]
-        if op in COMMUTES and (nodes[0].op == "const" or args[0] > args[1] and nodes[1].op != "const"):
+        if op in COMMUTES and (
+            nodes[0].op == "const" or (args[0] > args[1] and nodes[1].op != "const")
+        ):
             args, nodes = args[::-1], nodes[::-1]
         easy = self._simpler(op, args, nodes)
         return self._put(Node(op, type_, args)) if easy is None else easy

@@ -88,9 +88,7 @@ def command(graph: Graph) -> Command:
 
 def tables() -> Tables:
     """The tables of a ledger."""
-    return Tables(
-        *(Memory(f"tables.{name}", shape) for name, shape in TABLES._asdict().items())
-    )
+    return Tables(*(Memory(f"tables.{name}", shape) for name, shape in TABLES._asdict().items()))
 
 
 def script() -> Memory:

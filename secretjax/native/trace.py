@@ -249,9 +249,8 @@ class Trace:
         sizes = eqn.params["slice_sizes"]
         length = lambda n: self.sizes.get(n) or const(n)  # noqa: E731
         lasts = [make("sub", length(n), const(s)) for n, s in zip(x.shape, sizes, strict=True)]
-        start = [
-            make("max", make("min", s, last), const(0)) for s, last in zip(start, lasts, strict=True)
-        ]
+        inside = lambda s, last: make("max", make("min", s, last), const(0))  # noqa: E731
+        start = [inside(s, last) for s, last in zip(start, lasts, strict=True)]
 
         def at(*index):
             return x.at(*(make("add", s, i) for s, i in zip(start, index, strict=True)))
@@ -283,12 +282,14 @@ class Trace:
 
     def _stack(self, eqn, *parts):
         axis, shape = eqn.params["axis"], eqn.outvars[0].aval.shape
-        one = [n if d != axis else 1 for d, n in enumerate(shape)]
+        one = tuple(n if d != axis else 1 for d, n in enumerate(shape))
         type_ = TYPES[eqn.outvars[0].aval.dtype.name]
 
         def row(part):
             rest = lambda at: (*at[:axis], *at[axis + 1 :])  # noqa: E731
-            return Lazy(one, type_, lambda *at: part.at(*rest(at)) if isinstance(part, Lazy) else part)
+            return Lazy(
+                one, type_, lambda *at: part.at(*rest(at)) if isinstance(part, Lazy) else part
+            )
 
         return self._joined(axis, shape, [row(part) for part in parts])
 
@@ -300,14 +301,16 @@ class Trace:
 
     def _elements(self, x: Lazy, axes) -> Callable:
         """From the index along the other axes to the elements along these, in order."""
-        every = list(product(*(range(x.shape[d]) for d in axes)))
+        dims, const = range(len(x.shape)), self.graph.const
+        every = [
+            dict(zip(axes, map(const, places), strict=True))
+            for places in product(*(range(x.shape[d]) for d in axes))
+        ]
 
         def found(*index):
-            for places in every:
-                rest, own = iter(index), dict(zip(axes, places, strict=True))
-                yield x.at(*(
-                    self.graph.const(own[d]) if d in own else next(rest) for d in range(len(x.shape))
-                ))  # fmt: skip
+            for own in every:
+                rest = iter(index)
+                yield x.at(*(own[d] if d in own else next(rest) for d in dims))
 
         return found
 
@@ -332,4 +335,3 @@ class Trace:
             return where
 
         return Lazy(eqn.outvars[0].aval.shape, INT, at)
-

@@ -13,7 +13,7 @@ FLOORS = (
     ("errors", "files", "registry"),
     ("mm", "ledger"),
     ("proposals", "admission", "workloads", "metrics"),
-    ("program", "rules", "flow", "engine", "replay"),
+    ("program", "rules", "flow", "xla", "native", "runners", "engine", "replay"),
     ("cases",),
     ("hugetlb", "ageing"),
     ("predict", "machine"),

@@ -4,7 +4,7 @@ import jax
 import numpy as np
 import pytest
 
-from secretjax import engine, flow, xla
+from secretjax import flow, xla
 from secretjax.errors import UserError
 from secretjax.mm.load import lists, load
 from secretjax.workloads import _recorded as recorded
