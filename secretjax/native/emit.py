@@ -98,7 +98,9 @@ class Function:
             return self.new(f"call i32 @llvm.ctlz.i32(i32 {a}, i1 false)")
         if op == "popcount":
             return self.new(f"call i32 @llvm.ctpop.i32(i32 {a})")
-        return self._shift(op, a, b) if op in ("shl", "shr", "lshr") else self._division(op, a, b)
+        if op in ("shl", "shr", "lshr"):
+            return self._shift(op, a, b)
+        return self._unsigned(op, a, b) if unsigned else self._division(op, a, b)
 
     def _shift(self, op: str, a: str, b: str) -> str:
         """By 32 and more, or by less than nothing: no bit is left, or the sign alone."""
@@ -123,6 +125,13 @@ class Function:
         usual = self.new(f"{name} i32 {a}, {safe}")
         opposite = self.new(f"sub i32 0, {a}") if op == "div" else "0"
         usual = self.new(f"select i1 {minus}, i32 {opposite}, i32 {usual}")
+        return self.new(f"select i1 {zero}, i32 {'-1' if op == 'div' else a}, i32 {usual}")
+
+    def _unsigned(self, op: str, a: str, b: str) -> str:
+        """By 0: all bits set, and all is left."""
+        zero = self.new(f"icmp eq i32 {b}, 0")
+        safe = self.new(f"select i1 {zero}, i32 1, i32 {b}")
+        usual = self.new(f"u{op} i32 {a}, {safe}")
         return self.new(f"select i1 {zero}, i32 {'-1' if op == 'div' else a}, i32 {usual}")
 
     def store(self, words: Mapping[str, int], stores: Iterable[Store] = ()) -> None:

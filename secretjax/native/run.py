@@ -19,7 +19,7 @@ from secretjax.mm.plan import nothing_written
 from secretjax.mm.state import Limits, Registers, Writes, Zone
 from secretjax.native import build, lane, program, zone
 
-SOURCES = ("mm", "native")  # folders of the package from which the step's code is made
+SOURCES = ("mm", "native", "ledger.py")  # of the package, from which the step's code is made
 
 
 def usable() -> bool:
@@ -36,7 +36,8 @@ def threads() -> int:
 def step() -> build.Code:
     """A zone's step. It is the same for all arms: their words of a row come last."""
     root = Path(secretjax.__file__).parent
-    files = sorted(f for folder in SOURCES for f in (root / folder).rglob("*.py"))
+    found = [root / part for part in SOURCES]
+    files = sorted(f for part in found for f in ([part] if part.is_file() else part.rglob("*.py")))
     key = "\n".join([jax.__version__, *(f.read_text(encoding="utf-8") for f in files)])
     return build.compiled(key, lambda: zone.module(lane.Lane.of(())))
 
