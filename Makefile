@@ -15,7 +15,7 @@ STAMP := $(VENV)/.installed
 export JAX_COMPILATION_CACHE_DIR ?= $(CURDIR)/.cache/jax
 
 .DEFAULT_GOAL := help
-.PHONY: help venv results test lint lab site bench lock clean
+.PHONY: help venv results test lint lab site bench dist lock clean
 
 help:  ## this list
 	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' $(firstword $(MAKEFILE_LIST)) | expand -t 10
@@ -52,6 +52,9 @@ site: $(STAMP)  ## the site again, from the newest run in results
 
 bench: $(STAMP)  ## exact events a second on this machine
 	$(BIN)/secretjax bench
+
+dist: $(STAMP)  ## wheel and source archive into dist, which `secretjax init` works from too
+	$(BIN)/python -m hatchling build
 
 lock: $(STAMP)  ## renew both lock files after a change of pyproject.toml
 	$(BIN)/uv pip compile --quiet pyproject.toml --group dev --universal \

@@ -71,6 +71,10 @@ def run(
     site: Annotated[
         Path | None, typer.Option(metavar="DIR", help="Publish there afterwards.")
     ] = None,
+    memory: Annotated[
+        float | None,
+        typer.Option(min=0.1, metavar="GIB", help="For all its processes; else what is free."),
+    ] = None,
 ) -> None:
     """Run a study through its notebooks; resumes.
 
@@ -81,7 +85,7 @@ def run(
     """
     from secretjax.study import sweep
 
-    folder = sweep.run(params, overrides, jobs, results)
+    folder = sweep.run(params, overrides, jobs, results, memory)
     if site is not None:
         _publish(folder, site)
     print(folder)
@@ -215,6 +219,23 @@ def age(
         print(path)
 
 
+@app.command()
+def init(
+    folder: Annotated[Path, typer.Argument(metavar="DIR", help="A new or an empty folder.")],
+) -> None:
+    """Fill a folder to work in.
+
+    With the params, the notebooks and the published run that belong to this package, for
+    whoever has no checkout. Then, in DIR: secretjax run params/smoke.yaml
+
+    Example: secretjax init secret-study
+    """
+    from secretjax import project
+
+    project.init(folder)
+    print(f"{folder}: {', '.join(project.PARTS)}")
+
+
 @app.command("list")
 def list_(kind: Annotated[Kind, typer.Argument(help="What to list.")]) -> None:
     """List proposals, figures and so on.
@@ -242,7 +263,7 @@ def lab(
     if not notebooks.is_dir():
         raise UserError(
             f"{notebooks}: no such folder, but the notebooks are expected there; "
-            "run this in the repository's root or name the folder"
+            "run this in the repository's root or in a folder made by `secretjax init`, or name one"
         )
     from secretjax.show import lab as server
 
@@ -290,9 +311,11 @@ def _publish(results: Path, out: Path) -> None:
 
 def _entries(kind: Kind) -> list[tuple[str, str]]:
     if kind is Kind.NOTEBOOKS:
+        from secretjax import project
         from secretjax.show import site
 
-        files = sorted(Path("notebooks").glob("*.ipynb"))
+        here = Path("notebooks")
+        files = sorted((here if here.is_dir() else project.folder() / here).glob("*.ipynb"))
         return [(file.stem, site.notebook_title(file)) for file in files]
     from secretjax.show import catalogue
 

@@ -76,11 +76,16 @@ def put(handles: np.ndarray) -> np.ndarray:
     return rows
 
 
-def run(ops: Sequence[dict], start: StartState, states: int, seed: int) -> list[tuple[str, dict]]:
-    """[(step, {counter: int64 [states]})] after each operation that has a step."""
+def run(
+    ops: Sequence[dict], start: StartState, states: int, seed: int, lanes: int = engine.LANES
+) -> list[tuple[str, dict]]:
+    """[(step, {counter: int64 [states]})] after each operation that has a step.
+
+    lanes: states at a time.
+    """
     blocks = [
-        _run(ops, start, range(first, min(first + engine.LANES, states)), seed)
-        for first in range(0, states, engine.LANES)
+        _run(ops, start, range(first, min(first + lanes, states)), seed)
+        for first in range(0, states, lanes)
     ]
     return [
         (step, {name: np.concatenate([b[k][1][name] for b in blocks]) for name in counters})

@@ -157,26 +157,34 @@ def repeated(steps, states: int) -> list[dict]:
     ]
 
 
+def prepared(
+    case: PredictCase, proposal: str | None, seed: int, starts: Sequence[StartState] = ()
+) -> engine.Simulation:
+    """What `predict` simulates: its proposal and its start states are chosen as told there."""
+    name, options = POOL_OF_LAB[case.start.settings["secret_pool"]]
+    own = proposal in (None, name)
+    chosen = proposals.make(name, **options) if own else proposals.make(proposal)
+    demand, rule = CaseDemand(case.ops, case.start), admission.make("none")
+    return engine.prepared(starts or [case.start], demand, chosen, rule, seed, 0)
+
+
 def predict(
     case: PredictCase,
     proposal: str | None,
     states: int,
     seed: int,
     starts: Sequence[StartState] = (),
+    lanes: int = engine.LANES,
 ) -> list[dict]:
     """Answers to a case: [{"step", "metrics": {name: int64 [states]}}].
 
     The proposal defaults to what the captured kernel ran. Where a case leaves nothing open, one
     state is simulated and stands for all, since they could not differ. starts: instead of the
-    case's own start state, in turn (`machine.infer` draws them).
+    case's own start state, in turn (`machine.infer` draws them). lanes: states at a time.
     """
     if not any(op["op"] in ("secret_grow", "cma_take", "grow_nr_hugepages") for op in case.ops):
-        return repeated(hugetlb.run(case.ops, case.start, states, seed), states)
-    name, options = POOL_OF_LAB[case.start.settings["secret_pool"]]
-    own = proposal in (None, name)
-    chosen = proposals.make(name, **options) if own else proposals.make(proposal)
-    demand, rule = CaseDemand(case.ops, case.start), admission.make("none")
-    out = engine.simulate(starts or [case.start], demand, chosen, rule, states=states, seed=seed)
+        return repeated(hugetlb.run(case.ops, case.start, states, seed, lanes), states)
+    out = prepared(case, proposal, seed, starts).outcome(states, lanes)
     return repeated([(s["step"], s["metrics"]) for s in answers(case, out)], states)
 
 

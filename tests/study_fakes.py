@@ -14,7 +14,7 @@ from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
 
 import secretjax
 from secretjax.mm.words import Event
-from secretjax.study import headline, identity, plugins, points
+from secretjax.study import headline, identity, memory, plugins, points
 
 COSTS = Path(__file__).parents[1] / "params" / "costs" / "x86_64.yaml"
 PARAMS = """
@@ -73,7 +73,7 @@ TABLES: dict[str, dict[str, Any]] = {
 }
 
 
-def simulate(starts, demand, proposal, admission, *, states, seed, ageing_events) -> Any:
+def simulate(starts, demand, proposal, admission, *, states, seed, ageing_events, lanes) -> Any:
     """Numbers that depend on every input; `starts` are sizes of files here."""
     salt = seed + sum(starts) + ageing_events + len(repr((demand, proposal, admission)))
     steps = ("start", "grow", "released")
@@ -114,6 +114,7 @@ def install(
     put(plugins, "table", TABLES.__getitem__)
     put(headline, "described", lambda: {"split_2m": ("2 MiB entries split", "entries")})
     put(points, "workers", ThreadPoolExecutor)
+    put(memory, "largest", lambda study: 1 << 20)
     if frozen:
         put(identity, "sources", lambda *parts: dict.fromkeys(parts, ""))
 

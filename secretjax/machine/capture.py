@@ -14,7 +14,8 @@ from secretjax.machine.seen import LEVELS, Capture, ZoneSeen
 from secretjax.mm.words import GIGABYTE_BLOCKS, PAGEBLOCK_ORDER
 
 COUNTERS = (  # of vmstat, then of meminfo in kB; those that the kernel has
-    "nr_free_pages", "direct_map_level2_splits", "direct_map_level3_splits", "pgmigrate_success",
+    "nr_free_pages", "direct_map_level2_splits", "direct_map_level3_splits",
+    "direct_map_level2_collapses", "direct_map_level3_collapses", "pgmigrate_success",
     "compact_stall", "thp_fault_alloc", "thp_fault_fallback",
     "MemTotal", "MemFree", "MemAvailable", "DirectMap4k", "DirectMap2M", "DirectMap1G",
 )  # fmt: skip

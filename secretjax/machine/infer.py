@@ -5,9 +5,11 @@ Parts that are drawn, each within the totals that are shown:
 types     the type of each pageblock (`types.draw`)
 lists     the list of each free block: that of its pageblock's type; before 6.10 it may be another,
           then as many as the totals say
-order     the place of each block in its list: any is as likely (in the captured start states that
-          had been aged, neighbours in a list had no order)
-percpu    the pages on the per-CPU lists of one CPU, among the pages without a flag
+order     the place of each block in its list. Those of order 10 are by address: memory is given to
+          the buddy allocator in that order at boot and taken from the front (__free_pages_core:
+          FPI_TO_TAIL, __rmqueue_smallest), and in every captured start state they are. Of smaller
+          ones any place is as likely (where memory had been aged, neighbours had no order)
+percpu    the pages on the per-CPU lists of one CPU, among the pages without a flag (`percpu`)
 mapping   which 2 MiB entries of the direct map are split, unless debugfs says
 
 A state draws from (seed, its number).
@@ -20,10 +22,9 @@ import numpy as np
 from secretjax.cases import CLASSES, ZONE_FIELDS, StartState
 from secretjax.engine import generator
 from secretjax.errors import UserError
-from secretjax.machine import pages, types
+from secretjax.machine import pages, percpu, types
 from secretjax.machine.capture import base
 from secretjax.machine.mapping import draw as draw_mapping
-from secretjax.machine.proc import CPU_FIELDS
 from secretjax.machine.seen import Capture, ZoneSeen
 from secretjax.mm.words import (
     MAX_PAGE_ORDER,
@@ -67,7 +68,7 @@ def start_state(
     pfn, order = pages.free_blocks(zone.in_class("free_buddy"), start)
     if "types" in parts or known is None:
         pfn, order = divided(rng, pfn, order, zone)
-        block_mt = draw_types(rng, zone, pfn, order, start, end)
+        block_mt = draw_types(rng, seen, zone, pfn, order)
     else:
         block_mt = known.block_mt
     list_mt = block_mt[(pfn >> PAGEBLOCK_ORDER) - (start >> PAGEBLOCK_ORDER)]
@@ -77,6 +78,7 @@ def start_state(
     elif "types" not in parts or drawn.settings["fallback"] == "K511":
         list_mt = as_known(known, pfn)
     place = rng.permutation(len(pfn))
+    place = place[np.argsort(np.where(order == MAX_PAGE_ORDER, pfn, 0)[place], kind="stable")]
     if "order" not in parts and known is not None:
         place = np.argsort(place_in(known, pfn), kind="stable")
     by_list = place[np.lexsort((list_mt[place], order[place]))]
@@ -84,7 +86,7 @@ def start_state(
         drawn, list_pfn=pfn[by_list], list_order=order[by_list], list_mt=list_mt[by_list],
         list_kind=np.zeros(len(pfn), np.int64),
     )  # fmt: skip
-    drawn = with_percpu(rng, drawn, zone, known if "percpu" not in parts else None)
+    drawn = percpu.added(rng, seen, zone, drawn, None if "percpu" in parts else known)
     level = known.dm_level if known is not None and "mapping" not in parts else None
     if level is None:
         level = draw_mapping(rng, seen, zone, start, drawn.block_mt)
@@ -129,41 +131,20 @@ def divided(rng, pfn, order, zone: ZoneSeen) -> tuple[np.ndarray, np.ndarray]:
     return pfn, np.concatenate([order, np.full(surplus, PAGEBLOCK_ORDER)])
 
 
-def draw_types(rng, zone: ZoneSeen, pfn, order, start: int, end: int) -> np.ndarray:
-    """The type of each pageblock of the zone. Those that the kernel does not count: MOVABLE."""
-    first = start >> PAGEBLOCK_ORDER
-    blocks = -(-end // PAGEBLOCK_PAGES) - first
-    counts = np.stack([per_block(zone.in_class(*kind), start, blocks) for kind in KIND_CLASSES], 1)
-    free = np.zeros((blocks, NR_PAGE_ORDERS), np.int64)
+def draw_types(rng, seen: Capture, zone: ZoneSeen, pfn, order) -> np.ndarray:
+    """The type of each pageblock of the zone. Those that the kernel does not count: MOVABLE.
+
+    pfn, order: the free blocks; pfns are relative.
+    """
+    first = (zone.fields["start_pfn"] - base(zone.fields["start_pfn"])) >> PAGEBLOCK_ORDER
+    counts = np.stack([zone.per_region(*kind) for kind in KIND_CLASSES], 1)
+    counts[percpu.huge(seen, zone)] = PAGEBLOCK_PAGES, 0, 0  # as if in use, see KIND_CLASSES
+    free = np.zeros((zone.regions, NR_PAGE_ORDERS), np.int64)
     np.add.at(free, ((pfn >> PAGEBLOCK_ORDER) - first, order), 1)
-    there = counted(zone, start, blocks)
-    found = np.full(blocks, int(Migratetype.MOVABLE))
+    there = zone.counted()
+    found = np.full(zone.regions, int(Migratetype.MOVABLE))
     found[there] = types.draw(rng, counts[there], free[there], zone.type_blocks, zone.type_free)
     return found
-
-
-def per_block(chosen: np.ndarray, start: int, blocks: int) -> np.ndarray:
-    """Pages that are chosen, by pageblock."""
-    whole = np.zeros(blocks * PAGEBLOCK_PAGES, bool)
-    before = start % PAGEBLOCK_PAGES
-    whole[before : before + len(chosen)] = chosen
-    return whole.reshape(blocks, PAGEBLOCK_PAGES).sum(1)
-
-
-def counted(zone: ZoneSeen, start: int, blocks: int) -> np.ndarray:
-    """Which pageblocks pagetypeinfo counts: not holes, nor memory that is not set up yet.
-
-    The latter shows as pageblocks without any flag; the last of them are left out until the
-    numbers agree.
-    """
-    there = per_block(~zone.in_class("nopage"), start, blocks) > 0
-    surplus = int(there.sum()) - int(zone.type_blocks.sum())
-    if surplus > 0:
-        blank = np.flatnonzero(
-            there & (per_block(~zone.in_class("kernel_other", "nopage"), start, blocks) == 0)
-        )
-        there[blank[::-1][:surplus]] = False
-    return there
 
 
 def moved_lists(rng, order, list_mt, type_free, fallback: str) -> np.ndarray:
@@ -183,51 +164,6 @@ def moved_lists(rng, order, list_mt, type_free, fallback: str) -> np.ndarray:
             list_mt[moves] = short[: len(moves)]
             surplus += np.bincount(short[: len(moves)], minlength=types.TYPES)
     return list_mt
-
-
-def with_percpu(rng, drawn: StartState, zone: ZoneSeen, known: StartState | None) -> StartState:
-    """The start state with the per-CPU lists of one CPU, drawn; or those that are known.
-
-    As many pages without a flag as that CPU has. First those in MOVABLE and RECLAIMABLE pageblocks,
-    where the kernel has hardly any of its own. Then runs of them that end at a free block: a refill
-    takes the lower part of a block, the rest stays free (mm/page_alloc.c: expand); long runs are
-    likely to come before short ones. All are of order 0. The other CPUs' pages stay in use.
-    """
-    if known is not None:
-        mine = known.list_kind == 1
-        columns = {k: getattr(known, k)[mine] for k in ("list_pfn", "list_order", "list_mt")}
-        own = {k: v for k, v in known.zone.items() if k.startswith("pcp_")}
-    else:
-        one = zone.cpus[rng.integers(len(zone.cpus))] if len(zone.cpus) else [0] * len(CPU_FIELDS)
-        said = dict(zip(CPU_FIELDS, map(int, one), strict=True))
-        own = {f"pcp_{key}": value for key, value in said.items()}
-        columns = percpu_pages(rng, drawn, zone, max(said["count"], 0))
-        own["pcp_count"] = len(columns["list_pfn"])
-    both = {k: np.concatenate([getattr(drawn, k), v]) for k, v in columns.items()}
-    kind = np.concatenate([drawn.list_kind, np.ones(len(columns["list_pfn"]), np.int64)])
-    classes = drawn.page_class.copy()
-    for pfn, order in zip(columns["list_pfn"], columns["list_order"], strict=True):
-        classes[pfn : pfn + (1 << int(order))] = CLASSES.index("free_pcp")
-    return replace(drawn, list_kind=kind, zone=drawn.zone | own, page_class=classes, **both)
-
-
-def percpu_pages(rng, drawn: StartState, zone: ZoneSeen, count: int) -> dict[str, np.ndarray]:
-    """Columns of so many pages on per-CPU lists, in list order, see `with_percpu`."""
-    classes, own = drawn.page_class, CLASSES.index("kernel_other")
-    blank = np.flatnonzero(classes == own)
-    first = drawn.zone["start_pfn"] >> PAGEBLOCK_ORDER
-    there = counted(zone, drawn.zone["start_pfn"], len(drawn.block_mt))
-    blank = blank[there[(blank >> PAGEBLOCK_ORDER) - first]]
-    kind = drawn.block_mt[(blank >> PAGEBLOCK_ORDER) - first]
-    run = np.cumsum(np.diff(blank, prepend=-2) != 1) - 1  # number of the run of each page
-    length = np.bincount(run, minlength=1)
-    last = blank[np.cumsum(length) - 1] if len(blank) else blank
-    after = classes[np.minimum(last + 1, len(classes) - 1)] == CLASSES.index("free_buddy")
-    late = (rng.exponential(size=len(length)) / np.maximum(length, 1))[run]
-    kernels = np.isin(kind, [Migratetype.UNMOVABLE, Migratetype.HIGHATOMIC])
-    order = np.lexsort((blank, late, ~after[run], kernels))[:count]
-    of = np.where(kind > Migratetype.RECLAIMABLE, int(Migratetype.MOVABLE), kind)[order]
-    return {"list_pfn": blank[order], "list_order": np.zeros(len(order), np.int64), "list_mt": of}
 
 
 def as_known(known: StartState, pfn: np.ndarray) -> np.ndarray:

@@ -2,22 +2,33 @@
 
 The counts are of the whole machine (arch/x86/mm/pat/set_memory.c: arch_report_meminfo). At boot a
 GiB that is all memory gets one entry of 1 GiB, except the first; other memory entries of 2 MiB;
-the first 2 MiB and cut ones entries of 4 KiB (arch/x86/mm/init.c: split_mem_range). Then the
-kernel's own image is protected, which splits entries that hold reserved pages; splits of the
-image's other mapping are counted too (__split_large_page asks for the address, not the mapping), so
-there may be fewer than the count. vmstat counts the splits since boot: of modules and of secret
-memory, whose pages are UNMOVABLE, so they are taken to lie in pageblocks of that type, and split
-GiBs to be those with many of them. Where secret memory was freed, new one is put there again.
+the first 2 MiB and cut ones entries of 4 KiB (arch/x86/mm/init.c: split_mem_range). Memory is
+mapped in steps from its end downwards (memory_map_top_down), and a step that meets an entry of
+1 GiB that an earlier one made counts it again (arch/x86/mm/init_64.c: phys_pud_init): by so many
+GiBs the counts cover more than there is memory. Other splits than of those were before boot ended,
+when vmstat does not count them yet (split_page_count).
+
+Then the kernel's own image is protected, which splits entries that hold reserved pages; splits of
+the image's other mapping are counted too (__split_large_page asks for the address, not the
+mapping), so there may be fewer than the count. vmstat counts the splits since boot: of modules and
+of secret memory, whose pages are UNMOVABLE. What is split by a page that is then freed stays split,
+and those that ask for the next such page get what was freed. So an entry split since boot is taken
+to lie in a pageblock of that type, the likelier the more pages in it are free or are secret
+(unevictable there), and a split GiB to be one with many of these.
 """
 
 import numpy as np
 from jaxtyping import Int64
 
+from secretjax.cases import CLASSES
+from secretjax.machine.capture import ENTRY_KB, GIGABYTE_PAGES
 from secretjax.machine.seen import Capture, ZoneSeen
 from secretjax.mm.words import GIGABYTE_BLOCKS, PAGEBLOCK_ORDER, PAGEBLOCK_PAGES, Migratetype
 
 # In zones whose types are not drawn: where such pages are.
 CHANGED = ("kernel_other", "unevictable", "compound_other", "pgtable")
+ABSENT = ("nopage", "outside_zone")
+NO_WEIGHT = 1e-9
 
 
 def draw(
@@ -44,51 +55,67 @@ def draw(
 def drawn_level(rng, seen: Capture, zone: ZoneSeen, unmovable: np.ndarray) -> np.ndarray:
     """Levels of the zone's own regions, out of a draw for the whole machine."""
     shown = [z for z in seen.zones if z.page_class is not None]
-    parts = [_regions(k, z) for k, z in enumerate(shown)]
-    memory, cut, image, odd, gib = (np.concatenate(column) for column in zip(*parts, strict=True))
-    at = sum(z.regions for z in shown[: next(k for k, z in enumerate(shown) if z is zone)])
-    own = slice(at, at + zone.regions)
-    odd[own] = unmovable
+    parts = [_regions(k, z, unmovable if z is zone else None) for k, z in enumerate(shown)]
+    memory, cut, image, freed, gib = (np.concatenate(column) for column in zip(*parts, strict=True))
     level = np.where(memory, 2, 0)
-    level[giants(rng, memory & ~cut, odd, gib, seen.direct_map["1G"])] = 3
+    level[giants(rng, memory & ~cut, freed, gib, seen)] = 3
     small = round(seen.direct_map["4k"] / PAGEBLOCK_PAGES)
     forced = np.flatnonzero(memory & cut & (level == 2))
     level[forced[:small]] = 1
     left = small - min(small, len(forced))
-    later = min(left, seen.counters.get("direct_map_level2_splits", 0))
-    for count, likely in ((left - later, image), (later, odd)):
-        rest = rng.permutation(np.flatnonzero(memory & (level == 2)))
-        level[rest[np.argsort(~likely[rest], kind="stable")][:count]] = 1
+    later = min(left, splits(seen, 2))
+    for count, likely in ((left - later, image), (later, freed)):
+        rest = np.flatnonzero(memory & (level == 2))
+        level[rest[np.argsort(waits(rng, likely[rest]), kind="stable")][:count]] = 1
     level[level == 0] = 2
-    return level[own]
+    at = sum(z.regions for z in shown[: next(k for k, z in enumerate(shown) if z is zone)])
+    return level[at : at + zone.regions]
 
 
-def _regions(place: int, zone: ZoneSeen) -> tuple[np.ndarray, ...]:
-    """Of each region: has it memory, is it cut, holds it reserved or other pages of the kernel.
+def waits(rng, weight: np.ndarray) -> np.ndarray:
+    """A number each, so that the least of them are a draw by weight; last those that weigh none."""
+    return rng.exponential(size=len(weight)) / np.maximum(weight, NO_WEIGHT)
 
-    And the number of its GiB.
+
+def splits(seen: Capture, level: int) -> int:
+    """Entries of 2 MiB (level 2) or 1 GiB (3) split since boot and not made whole again."""
+    name = f"direct_map_level{level}"
+    made, undone = (seen.counters.get(f"{name}_{what}", 0) for what in ("splits", "collapses"))
+    return max(made - undone, 0)
+
+
+def _regions(place: int, zone: ZoneSeen, unmovable: np.ndarray | None) -> tuple[np.ndarray, ...]:
+    """Of each region: has it memory, is it cut, holds it reserved pages; what was freed in it.
+
+    The latter as a weight: pages in UNMOVABLE pageblocks that are free or secret. And the number of
+    its GiB. unmovable: which pageblocks are; None where that is not drawn.
     """
-    before = zone.fields["start_pfn"] % PAGEBLOCK_PAGES
-    there = np.zeros(zone.regions * PAGEBLOCK_PAGES, bool)
-    image, changed = there.copy(), there.copy()
-    span = slice(before, before + len(zone.page_class))
-    there[span] = ~zone.in_class("nopage", "outside_zone")
-    image[span], changed[span] = zone.in_class("reserved"), zone.in_class(*CHANGED)
-    per, image, changed = (x.reshape(-1, PAGEBLOCK_PAGES).sum(1) for x in (there, image, changed))
+    per = zone.per_region(*(name for name in CLASSES if name not in ABSENT))
+    if unmovable is None:
+        unmovable = zone.per_region(*CHANGED) > 0
+    freed = unmovable * (zone.per_region("free_buddy", "unevictable") + 1 / PAGEBLOCK_PAGES)
     number = zone.first_region + np.arange(zone.regions)
     cut = (per < PAGEBLOCK_PAGES) | (number == 0)
     # zones begin on GiBs of their own, but for the lowest, which has no entry of 1 GiB anyway
     gib = (place << 40) + number // GIGABYTE_BLOCKS
-    return per > 0, cut, image > 0, changed > 0, gib
+    return per > 0, cut, zone.per_region("reserved") > 0, freed, gib
 
 
-def giants(rng, memory, odd, gib, count: int) -> np.ndarray:
-    """Which regions lie in an entry of 1 GiB: `count` GiBs that are all memory.
+def giants(rng, memory, freed, gib, seen: Capture) -> np.ndarray:
+    """Which regions lie in an entry of 1 GiB: of GiBs that are all memory, as many as there are.
 
-    The others have been split; a GiB with more odd regions is the likelier to have been.
+    The others have been split; a GiB with more memory that was freed is the likelier to have been.
     """
     _, inverse = np.unique(gib, return_inverse=True)
     whole = np.flatnonzero(np.bincount(inverse, weights=memory) == GIGABYTE_BLOCKS)
-    held = np.bincount(inverse, weights=odd)[whole]
-    first = rng.exponential(size=len(whole)) / (held + 1 / GIGABYTE_BLOCKS)
-    return np.isin(inverse, whole[np.argsort(-first, kind="stable")][:count])
+    count = min(seen.direct_map["1G"] - repeated(seen), len(whole) - splits(seen, 3))
+    held = np.bincount(inverse, weights=freed)[whole]
+    last = np.argsort(-waits(rng, held), kind="stable")
+    return np.isin(inverse, whole[last][: max(count, 0)])
+
+
+def repeated(seen: Capture) -> int:
+    """Entries of 1 GiB that were counted again at boot."""
+    mapped = sum(seen.direct_map[level] * kb for level, kb in ENTRY_KB.items()) // 4
+    beyond = mapped - sum(zone.present for zone in seen.zones)
+    return max(beyond, 0) // GIGABYTE_PAGES

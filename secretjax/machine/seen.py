@@ -22,10 +22,11 @@ import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
-from jaxtyping import Int64, UInt8
+from jaxtyping import Bool, Int64, UInt8
 
 from secretjax.cases import CLASSES, ZONE_FIELDS
 from secretjax.cases.archive import Archive, in_range
@@ -39,6 +40,7 @@ FORMAT = "secretjax-capture/1"
 REMEDY = "capture the machine again"
 MOST_PAGES = 1 << 28  # of a zone: 1 TiB
 MOST_PFN = 1 << 40
+PIECE = 1 << 13  # regions counted at once
 LEVELS = ("4k", "2M", "1G")
 ABOUT = {
     "kernel": str, "relative": bool, "settings": dict, "direct_map": dict, "counters": dict,
@@ -81,6 +83,42 @@ class ZoneSeen:
     def regions(self) -> int:
         """2 MiB regions that the zone touches."""
         return -(-self.fields["end_pfn"] // PAGEBLOCK_PAGES) - self.first_region
+
+    @cached_property
+    def by_region(self) -> Int64[np.ndarray, "regions classes"]:
+        """Pages of each class in each 2 MiB region."""
+        assert self.page_class is not None
+        found = np.zeros((self.regions, len(CLASSES)), np.int64)
+        before = self.fields["start_pfn"] % PAGEBLOCK_PAGES
+        for at in range(0, self.regions, PIECE):
+            low, high = (max(r * PAGEBLOCK_PAGES - before, 0) for r in (at, at + PIECE))
+            classes = self.page_class[low:high]
+            place = (np.arange(low, low + len(classes)) + before) // PAGEBLOCK_PAGES - at
+            counts = np.bincount(place * len(CLASSES) + classes)
+            found[at : at + PIECE].reshape(-1)[: len(counts)] = counts
+        return found
+
+    def per_region(self, *names: str) -> Int64[np.ndarray, " regions"]:
+        """Pages of these classes in each 2 MiB region."""
+        return self.by_region[:, [CLASSES.index(name) for name in names]].sum(1)
+
+    def counted(self) -> Bool[np.ndarray, " regions"]:
+        """Which pageblocks pagetypeinfo counts: not holes, nor memory that is not set up yet.
+
+        The latter shows as pageblocks without any flag; the last of them are left out until the
+        numbers agree.
+        """
+        assert self.type_blocks is not None
+        there = self.per_region("nopage") < self.by_region.sum(1)
+        surplus = int(there.sum()) - int(self.type_blocks.sum())
+        if surplus > 0:
+            there[np.flatnonzero(self.blank())[::-1][:surplus]] = False
+        return there
+
+    def blank(self) -> Bool[np.ndarray, " regions"]:
+        """Which pageblocks hold pages, none of them with a flag."""
+        own = self.per_region("kernel_other")
+        return (own > 0) & (own + self.per_region("nopage") == self.by_region.sum(1))
 
     def in_class(self, *names: str) -> np.ndarray:
         """Which pages are of one of these classes."""

@@ -64,11 +64,11 @@ class Native:
     def flow(self, tasks: Iterable[Task], lanes: int) -> Iterator[Seen]:
         """Each state at each of its stops, a group of them after the other."""
         coming = iter(tasks)
-        while group := list(islice(coming, min(lanes, GROUP))):
-            yield from self._group(group)
+        lanes = min(lanes, GROUP)
+        while group := list(islice(coming, lanes)):
+            yield from self._group(group, Block(self, lanes))
 
-    def _group(self, group: list[Task]) -> Iterator[Seen]:
-        block = Block(self, GROUP)
+    def _group(self, group: list[Task], block: "Block") -> Iterator[Seen]:
         for k, task in enumerate(group):
             one = lambda tree: jax.tree.map(lambda x: np.asarray(x)[None], tree)  # noqa: E731
             block.place(k, one(task.zone), one(task.own), task.table[None])

@@ -4,14 +4,13 @@ import ast
 import inspect
 import re
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
-import secretjax
+from secretjax import project
 from secretjax.study.params import Ageing, Arm, Demand, Kernel, Params
 from secretjax.study.strict import Strict
 
-ROOT = Path(secretjax.__file__).parent
+ROOT = project.PACKAGE
 MODELS = {
     "The study": Params,
     "An entry of `arms`": Arm,
@@ -76,6 +75,8 @@ def parts() -> list[dict[str, Any]]:
     """
     found: dict[str, list[dict[str, Any]]] = {}
     for path in sorted(ROOT.rglob("*.py")):
+        if project.SHIPPED in path.parents:
+            continue
         module = ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__")
         tree = ast.parse(path.read_text(encoding="utf-8"))
         text = ast.get_docstring(tree)

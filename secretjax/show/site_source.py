@@ -10,7 +10,7 @@ from typing import Any
 import jinja2
 import nbformat
 
-from secretjax import __version__
+from secretjax import __version__, project
 from secretjax.errors import UserError
 from secretjax.show import answer, catalogue, reference, state_diagram, states, style
 from secretjax.study.params import Arm
@@ -35,6 +35,7 @@ def write(run: Path, source: Path) -> None:
     _notebooks(run, source)
     _plugins(source)
     _reference(source)
+    _guides(source)
     _provenance(run, source, manifest)
     _front(run, source, manifest)
 
@@ -218,6 +219,20 @@ def _reference(source: Path) -> None:
     for part in parts:
         (folder / f"{part['name']}.md").write_text(_render("part", part=part))
     (folder / "index.md").write_text(_render("api", parts=parts))
+
+
+def _guides(source: Path) -> None:
+    """What docs/ says of the package and of how to add to it."""
+    folder = source / "guides"
+    folder.mkdir()
+    docs = project.folder() / "docs"
+    shutil.copyfile(docs / "architecture.svg", folder / "architecture.svg")
+    pages = []
+    for path in sorted(docs.glob("*.md"), reverse=True):
+        text = path.read_text(encoding="utf-8")
+        (folder / path.name).write_text(text, encoding="utf-8")
+        pages.append({"stem": path.stem, "title": text.partition("\n")[0].removeprefix("# ")})
+    (folder / "index.md").write_text(_render("guides", pages=pages))
 
 
 def _provenance(run: Path, source: Path, manifest: Mapping[str, Any]) -> None:

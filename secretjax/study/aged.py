@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 import pyarrow as pa
 
-from secretjax import ageing, cases
+from secretjax import ageing, cases, engine
 from secretjax.ageing import control
 from secretjax.ageing.portrait import Portrait, portrait
 from secretjax.ageing.run import age, starts_of
@@ -17,15 +17,17 @@ CAPTURED, CONTROL = "captured", "control"
 CONTROL_PAGES = 1 << 20  # at least: with less memory one tree of the control is a large part of it
 
 
-def aged(item: Ageing, seed: int) -> pa.Table:
+def aged(item: Ageing, seed: int, lanes: int = engine.LANES) -> pa.Table:
     """Rows as in `AGED` of the states of one recipe, and of the control where it has one.
+
+    lanes: states at a time.
 
     metric   a number of `ageing.portrait.numbers` (values: one), a map of its `Portrait` (one a
              pageblock), or, over the looks of the recipe, `looks_free_pages` and `looks_free_2m`
     state    its number: its randomness is (seed, state)
     """
     recipe, found = ageing.make(item.recipe), []
-    for block in age(recipe, item.pages, item.states, seed):
+    for block in age(recipe, item.pages, item.states, seed, lanes):
         for lane, start in enumerate(starts_of(recipe, block, seed)):
             number = block.numbers[lane]
             found += _rows(item.recipe, number, start.name, portrait(start))

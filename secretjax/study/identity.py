@@ -8,8 +8,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-import secretjax
-from secretjax import __version__
+from secretjax import __version__, project
 from secretjax.study import plugins
 from secretjax.study.params import Ageing, Arm, Demand, Params
 
@@ -21,7 +20,7 @@ SIMULATION = (
     "program.py", "registry.py", "rules.py", "runners.py", "xla.py",
 )  # fmt: skip
 LIBRARIES = ("jax", "matplotlib", "numpy", "pandas", "papermill", "pyarrow", "scipy", "seaborn")
-ROOT = Path(secretjax.__file__).parent
+ROOT = project.PACKAGE
 
 
 def digest(value: Any) -> str:
@@ -40,7 +39,8 @@ def sources(*parts: str) -> dict[str, str]:
     """{path in the package: hash} of the Python files in these folders and files of it."""
     found = [ROOT / part for part in parts]
     files = [f for part in found for f in ([part] if part.is_file() else part.rglob("*.py"))]
-    return {str(f.relative_to(ROOT)): file_digest(f) for f in sorted(files)}
+    own = sorted(f for f in files if project.SHIPPED not in f.parents)
+    return {str(f.relative_to(ROOT)): file_digest(f) for f in own}
 
 
 @cache

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 
-from secretjax import cases
+from secretjax import cases, engine
 from secretjax.cases import PredictCase, ReplayCase, StartState
 from secretjax.cases.replay import Request
 from secretjax.cases.start import FALLBACKS
@@ -38,8 +38,8 @@ WIDE = "timing: the kernel is inside the model's range, which is wider than the 
 CHURN = "; the lab's background objects are pages here"
 
 
-def compare(path: Path, states: int, seed: int) -> pa.Table:
-    """One case: rows as in `REPLAY` or `PREDICT`.
+def compare(path: Path, states: int, seed: int, lanes: int = engine.LANES) -> pa.Table:
+    """One case, so many states at a time: rows as in `REPLAY` or `PREDICT`.
 
     replay    one row: allocations requested and how many got the kernel's pfn; over all
               snapshots the lists, and how many are equal in their order; frees, pageblocks claimed
@@ -52,7 +52,7 @@ def compare(path: Path, states: int, seed: int) -> pa.Table:
     """
     if is_replay(path):
         return pa.Table.from_pylist([replay_row(path)], REPLAY)
-    return pa.Table.from_pylist(predict_rows(path, states, seed), PREDICT)
+    return pa.Table.from_pylist(predict_rows(path, states, seed, lanes), PREDICT)
 
 
 def is_replay(path: Path) -> bool:
@@ -139,7 +139,7 @@ def scenario(name: str) -> str:
     return name[:2] if name.startswith("p") else name[0]
 
 
-def predict_rows(path: Path, states: int, seed: int) -> list[dict]:
+def predict_rows(path: Path, states: int, seed: int, lanes: int) -> list[dict]:
     """All figures of one predict case."""
     case = cases.read(path)
     assert isinstance(case, PredictCase)
@@ -151,7 +151,7 @@ def predict_rows(path: Path, states: int, seed: int) -> list[dict]:
     kernel = next(c for c in truth["cases"] if c["case"] == part)
     churn = any(op.get("churn_per_64_pages") for op in case.ops)
     apart = APART[blank["scenario"]] + (CHURN if churn else "")
-    found = {s["step"]: s["metrics"] for s in predict(case, None, states, seed)}
+    found = {s["step"]: s["metrics"] for s in predict(case, None, states, seed, lanes=lanes)}
     rows = []
     for step in kernel["steps"]:
         for metric, value in step["metrics"].items():

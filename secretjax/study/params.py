@@ -8,8 +8,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, PrivateAttr
 
-import secretjax
-from secretjax import ageing
+from secretjax import ageing, project
 from secretjax.ageing import boot
 from secretjax.cases.start import COLLAPSES, ENTRIES, FALLBACKS, MAPPINGS
 from secretjax.errors import UserError, suggestion
@@ -272,8 +271,8 @@ def _check_files(params: Params, where: str) -> None:
 
 def _shelves(path: Path) -> tuple[Path, ...]:
     """Where files that a params file names are looked up: beside it, else the project's own."""
-    project = Path(secretjax.__file__).parents[1] / "params"
-    return (path.parent, path.parent / "params", Path("params"), project)
+    shipped = project.folder() / "params"
+    return (path.parent, path.parent / "params", Path("params"), shipped)
 
 
 def _find(shelves: tuple[Path, ...], relative: str) -> Path:

@@ -17,7 +17,7 @@ from typing import Any
 
 from secretjax import proposals
 from secretjax.errors import UserError
-from secretjax.study import identity, plugins, runs, tables
+from secretjax.study import identity, memory, plugins, runs, tables
 from secretjax.study.params import Ageing, Arm, Demand, Params, unlike_default
 
 
@@ -30,12 +30,14 @@ class Done:
     seconds: float
 
 
-def compute(study: Params, folder: Path, jobs: int) -> Iterator[Done]:
+def compute(study: Params, folder: Path, jobs: int, gib: float | None = None) -> Iterator[Done]:
     """Computes what is missing of the study's points and yields each as it is done.
 
+    gib: memory for all its processes together, see `memory.limit`; fewer than `jobs` if they do
+    not fit.
     Raises `UserError` for whatever the model refuses; the points that are done stay.
     """
-    missing: dict[str, Callable[[], None]] = {}
+    missing: dict[str, Callable[[int], None]] = {}
     for arm, demand in sorted(study.points(), key=_is_short):
         file = runs.point_file(folder, identity.point_key(study, arm, demand))
         if runs.done(folder, file, tables.SAMPLES):
@@ -58,8 +60,11 @@ def compute(study: Params, folder: Path, jobs: int) -> Iterator[Done]:
             missing[what] = partial(_age, study, item, file)
     if not missing:
         return
-    with workers(min(jobs, len(missing))) as pool:
-        tasks = {pool.submit(_timed, task): what for what, task in missing.items()}
+    fit = memory.share(
+        memory.largest(study), memory.limit(gib), min(jobs, len(missing)), study.name
+    )
+    with workers(fit.jobs) as pool:
+        tasks = {pool.submit(_timed, task, fit.lanes): what for what, task in missing.items()}
         try:
             yield from _as_done(tasks)
         except BaseException:
@@ -102,9 +107,9 @@ def _watch(parent: int) -> None:
     threading.Thread(target=end_with_parent, daemon=True).start()
 
 
-def _timed(task: Callable[[], None]) -> float:
+def _timed(task: Callable[[int], None], lanes: int) -> float:
     begin = time.perf_counter()
-    task()
+    task(lanes)
     return time.perf_counter() - begin
 
 
@@ -125,10 +130,10 @@ def given(run: Callable[..., Any], study: Params, arm: Arm, demand: Demand) -> C
     )
 
 
-def _point(study: Params, arm: Arm, demand: Demand, file: Path) -> None:
+def _point(study: Params, arm: Arm, demand: Demand, file: Path, lanes: int) -> None:
     from secretjax import engine
 
-    outcome = given(engine.simulate, study, arm, demand)(states=study.states)
+    outcome = given(engine.simulate, study, arm, demand)(states=study.states, lanes=lanes)
     names = {
         "arm": arm.name,
         "proposal": arm.proposal,
@@ -139,13 +144,13 @@ def _point(study: Params, arm: Arm, demand: Demand, file: Path) -> None:
     tables.write(tables.samples(names, tuple(start), outcome.steps, outcome.values), file)
 
 
-def _age(study: Params, item: Ageing, file: Path) -> None:
+def _age(study: Params, item: Ageing, file: Path, lanes: int) -> None:
     from secretjax.study import aged
 
-    tables.write(aged.aged(item, study.seed), file)
+    tables.write(aged.aged(item, study.seed, lanes), file)
 
 
-def _compare(study: Params, case: Path, file: Path) -> None:
+def _compare(study: Params, case: Path, file: Path, lanes: int) -> None:
     from secretjax.study import kernel
 
-    tables.write(kernel.compare(case, study.kernel_states, study.seed), file)
+    tables.write(kernel.compare(case, study.kernel_states, study.seed, lanes), file)

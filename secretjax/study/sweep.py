@@ -17,11 +17,14 @@ from secretjax.study.params import Params
 from secretjax.study.points import Done
 
 
-def run(params: Path, overrides: list[str], jobs: int, results: Path) -> Path:
+def run(
+    params: Path, overrides: list[str], jobs: int, results: Path, memory: float | None = None
+) -> Path:
     """Runs the study in `params` and returns its run folder.
 
     overrides   `a.b=v`, as after --set
     jobs        points, then notebooks, that are run at once
+    memory      GiB that its processes may take, see `secretjax.study.memory`
     Interrupted at any moment and given again it ends with the same bytes. Raises `UserError` in
     one sentence if a parameter, a file or a cell is at fault.
     """
@@ -29,7 +32,7 @@ def run(params: Path, overrides: list[str], jobs: int, results: Path) -> Path:
     with _environment(results):
         folder = runs.prepare(study, results)
         with runs.locked(folder):
-            finished = [_shown(d) for d in _compute(study, folder, jobs)]
+            finished = [_shown(d) for d in _compute(study, folder, jobs, memory)]
             runs.consolidate(study, folder)
             command = _command(params, overrides, jobs, results)
             finished += _execute(study, params, folder, jobs, command)
@@ -38,10 +41,10 @@ def run(params: Path, overrides: list[str], jobs: int, results: Path) -> Path:
     return folder
 
 
-def _compute(study: Params, folder: Path, jobs: int) -> Iterator[Done]:
+def _compute(study: Params, folder: Path, jobs: int, memory: float | None) -> Iterator[Done]:
     total = len(study.points()) + len(study.kernel_files())
     with _bar(total, "points") as bar:
-        for done in points.compute(study, folder, jobs):
+        for done in points.compute(study, folder, jobs, memory):
             bar.set_postfix_str(done.what)
             bar.update()
             yield done

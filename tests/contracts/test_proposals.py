@@ -14,7 +14,7 @@ from tests.oracle import streams
 
 STATES = 4
 FILES = 100
-DEMANDS = {
+OPTIONS = {
     "growth": {"percents": (5, 15, 40), "churn_per_64_pages": 8, "huge_pages": 4},
     "small_files": {"files": FILES, "churn_per_64_files": 8, "huge_pages": 4},
     "adversary": {
@@ -28,6 +28,7 @@ DEMANDS = {
     "guests": {"percents": (4, 8), "percent_each": 2, "turnover": 1, "huge_pages": 4},
     "microvms": {"vms": 24, "permille_each": 10, "life": 12},
 }
+DEMANDS = {name: OPTIONS.get(name, {}) for name in workloads.names()}
 PAIRS = [
     (p, a)
     for p in proposals.names()

@@ -18,6 +18,9 @@ PAGES = (
     "params",
     "api/index",
     "api/flow",
+    "guides/index",
+    "guides/architecture",
+    "guides/add_a_proposal",
     "provenance",
 )
 SERIOUS = ("serious", "critical")  # impacts of a finding that are not accepted

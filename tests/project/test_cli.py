@@ -15,7 +15,10 @@ import secretjax
 from secretjax import cli
 from secretjax.errors import UserError
 
-COMMANDS = ("run", "replay", "predict", "capture", "probe", "list", "lab", "publish", "bench")
+COMMANDS = (
+    *("run", "replay", "predict", "capture", "probe", "age"),
+    *("init", "list", "lab", "publish", "bench"),
+)
 
 
 def call(*arguments: str, **options: object) -> subprocess.CompletedProcess[str]:
@@ -209,13 +212,26 @@ def test_run_hands_over_and_publishes(capsys, monkeypatch, tmp_path):
 
     monkeypatch.setattr(sweep, "run", pretend)
     monkeypatch.setattr(cli, "_publish", lambda folder, site: calls.append((folder, site)))
-    words = ["run", "p.yaml", "--set", "a=1", "--set", "b=2", "--jobs", "3", "--site", "s"]
+    words = [
+        "run",
+        "p.yaml",
+        "--set",
+        "a=1",
+        "--set",
+        "b=2",
+        "--jobs",
+        "3",
+        "--site",
+        "s",
+        "--memory",
+        "1.5",
+    ]
     monkeypatch.setattr(sys, "argv", ["secretjax", *words])
     with pytest.raises(SystemExit) as end:
         cli.main()
     assert end.value.code == 0
     assert calls == [
-        (Path("p.yaml"), ["a=1", "b=2"], 3, Path("results")),
+        (Path("p.yaml"), ["a=1", "b=2"], 3, Path("results"), 1.5),
         (tmp_path / "run", Path("s")),
     ]
     assert capsys.readouterr().out == f"{tmp_path / 'run'}\n"

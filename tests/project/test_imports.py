@@ -1,48 +1,11 @@
 """Imports run downward, so that the kernel never learns what it is used for."""
 
 import ast
-from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
-PACKAGE = Path(__file__).parents[2] / "secretjax"
-
-# Each floor may import itself and those below it. A name stands for a module or a folder.
-FLOORS = (
-    ("errors", "files", "registry"),
-    ("mm", "ledger"),
-    ("proposals", "admission", "workloads", "metrics"),
-    ("program", "rules", "flow", "xla", "native", "runners", "engine", "replay"),
-    ("cases",),
-    ("hugetlb", "ageing"),
-    ("predict", "machine"),
-    ("study",),
-    ("show", "cli", "bench", "peer"),
-)
-FLOOR = {name: height for height, names in enumerate(FLOORS) for name in names}
-MODULES = sorted(PACKAGE.rglob("*.py"))
-
-
-def part(module: str) -> str:
-    """secretjax.mm.state -> mm; secretjax itself (its version) -> errors, the ground floor."""
-    words = module.split(".")
-    return words[1] if len(words) > 1 else "errors"
-
-
-def imported(path: Path) -> Iterator[str]:
-    """Every module of the package that `path` imports, at its top or inside a function."""
-    for node in ast.walk(ast.parse(path.read_text())):
-        if isinstance(node, ast.Import):
-            yield from (name.name for name in node.names if name.name.startswith("secretjax"))
-        elif isinstance(node, ast.ImportFrom):
-            assert node.level == 0, f"{path.name}: relative import on line {node.lineno}"
-            if node.module == "secretjax":
-                for name in node.names:
-                    if name.name != "__version__":
-                        yield f"secretjax.{name.name}"
-            elif (node.module or "").startswith("secretjax."):
-                yield node.module
+from tests import architecture
+from tests.architecture import FLOOR, MODULES, PACKAGE, imported, part
 
 
 @pytest.mark.parametrize("path", MODULES, ids=lambda p: p.relative_to(PACKAGE).as_posix())
@@ -51,11 +14,28 @@ def test_imports_run_downward(path):
     if own == "__init__":
         assert list(imported(path)) == []
         return
-    assert own in FLOOR, f"{own}: give it a floor in {Path(__file__).name}"
+    assert own in FLOOR, f"{own}: give it a floor in tests/architecture.py"
     for module in imported(path):
         below = part(module)
         assert below in FLOOR, f"{module}: no such part"
         assert FLOOR[below] <= FLOOR[own], f"{own} imports {module}, which is above it"
+
+
+@pytest.mark.parametrize("name", ["page", "drawing"])
+def test_the_map_of_the_package_shows_these_imports(name):
+    file = architecture.DOCS / {"page": "architecture.md", "drawing": "architecture.svg"}[name]
+    told = "give: python -m tests.architecture"
+    assert file.read_text() == getattr(architecture, name)(), told
+
+
+def test_an_arrow_of_the_map_is_an_import_and_every_import_can_be_followed():
+    arrows = architecture.arrows()
+    assert all(b in architecture.imports()[a] for a, b in arrows)
+    reached = {a: {b for c, b in arrows if c == a} for a in FLOOR}
+    for _ in FLOOR:
+        reached = {a: found.union(*(reached[b] for b in found)) for a, found in reached.items()}
+    for part_, below in architecture.imports().items():
+        assert {b for b in below if FLOOR[b]} <= reached[part_]
 
 
 KINDS = {"proposals", "admission", "workloads", "metrics"}

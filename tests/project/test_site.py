@@ -72,6 +72,18 @@ def test_the_params_and_the_package_are_explained_from_their_source(built_site):
     assert "secretjax.flow" in package and 'class</span> <span class="pre">Flow' in package
 
 
+def test_the_map_of_the_package_and_the_guides_are_there(built_site):
+    page = text(built_site / "guides" / "architecture.html")
+    assert re.search(r'<img alt="The parts[^>]*src="\.\./_images/architecture\.svg"', page)
+    assert (built_site / "_images" / "architecture.svg").is_file()
+    index = text(built_site / "guides" / "index.html")
+    for kind in ("proposal", "workload", "metric", "figure", "notebook"):
+        assert f'href="add_a_{kind}.html">Add a {kind}</a>' in index
+        shown = re.sub("<[^>]+>", "", text(built_site / "guides" / f"add_a_{kind}.html"))
+        assert f"secretjax list {kind}s" in shown
+    assert 'href="guides/index.html"' in text(built_site / "index.html")
+
+
 def test_a_notebook_page_holds_its_figures_and_hides_its_parameters(built_site):
     page = text(built_site / "notebooks" / "10_match.html")
     assert len(re.findall(r"<img[^>]*_images/[^>]*\.(?:png|svg)", page)) == 2

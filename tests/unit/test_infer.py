@@ -197,6 +197,7 @@ def test_gibs_with_one_entry_are_whole_gibs():
         seen.zones[0],
         fields=seen.zones[0].fields | {"start_pfn": 1 << 18, "end_pfn": 4 << 18},
         page_class=classes,
+        present=(3 << 18) - 1,
     )
     seen = replace(seen, zones=(zone,), direct_map={"4k": 512, "2M": 1023, "1G": 1})
     types_ = np.ones(3 * 512, np.int64)
@@ -213,3 +214,97 @@ def test_without_root_no_state_is_drawn():
     zone = replace(seen.zones[0], page_class=None)
     with pytest.raises(UserError, match="capture as root"):
         infer.start_state(seen, zone, 1)
+
+
+@pytest.mark.parametrize("name", AGED)
+def test_free_blocks_of_order_10_are_listed_by_address(name):
+    """As boot lists them, and as every captured start state has them."""
+    start = start_of(name)
+    seen = lab.shown(start)
+    drawn = infer.start_state(seen, seen.zones[0], 3)
+    for kind in (0, 1):
+        mine, theirs = (
+            s.list_pfn[(s.list_order == 10) & (s.list_mt == kind)] for s in (drawn, start)
+        )
+        assert len(mine) == len(theirs) and (np.diff(mine) > 0).all()
+        assert len(mine) > 5 or kind == 0
+        if set(start.list_mt[start.list_order == 10]) == {1}:  # else whose is which is drawn
+            np.testing.assert_array_equal(mine, theirs)
+
+
+def gibs(count: int, zone):
+    """A capture of a zone of so many GiBs, all of anonymous memory, that begins at 1 GiB."""
+    seen = lab.shown(start_of("b_512_s1"))
+    fields = zone.fields | {"start_pfn": 1 << 18, "end_pfn": (1 + count) << 18}
+    classes = np.full(count << 18, CLASSES.index("anon_lru"), np.uint8)
+    zone = replace(zone, fields=fields, page_class=classes, present=count << 18)
+    return replace(seen, zones=(zone,)), zone
+
+
+@pytest.mark.parametrize(
+    "counted, since, before, whole",
+    [(6, 0, 0, 4), (6, 1, 0, 3), (6, 0, 1, 3), (6, 2, 1, 1), (4, 1, 1, 2), (7, 5, 0, 0)],
+)
+def test_an_entry_of_1_gib_that_was_counted_again_at_boot_is_one(counted, since, before, whole):
+    """phys_pud_init() counts the entry that a step meets again; splits at boot are not counted."""
+    seen, zone = gibs(4, lab.shown(start_of("b_512_s1")).zones[0])
+    split = since + before
+    seen = replace(
+        seen,
+        direct_map={"4k": 0, "2M": 512 * split, "1G": counted - split},
+        counters={"direct_map_level3_splits": since + 1, "direct_map_level3_collapses": 1},
+    )
+    level = mapping.draw(np.random.default_rng(1), seen, zone, 1 << 18, np.ones(4 * 512, np.int64))
+    assert (level[512:] == 3).sum() == 512 * whole
+
+
+def test_an_entry_split_since_boot_is_likely_where_kernel_memory_was_freed():
+    """What was freed stays split, and is handed out again before other memory is."""
+    seen, zone = gibs(1, lab.shown(start_of("b_512_s1")).zones[0])
+    kinds = np.ones(512, np.int64)
+    kinds[:40] = 0  # UNMOVABLE: the first 10 mostly free, the next 10 hold secret pages
+    pages = zone.page_class.reshape(512, PAGEBLOCK_PAGES)
+    pages[:40] = CLASSES.index("slab")
+    pages[:10, :400] = CLASSES.index("free_buddy")
+    pages[10:20, :400] = CLASSES.index("unevictable")
+    pages[100:] = CLASSES.index("free_buddy")
+    seen = replace(
+        seen,
+        direct_map={"4k": 20 * 512, "2M": 492, "1G": 0},
+        counters={"direct_map_level2_splits": 20},
+    )
+    level = mapping.draw(np.random.default_rng(1), seen, zone, 1 << 18, kinds)[512:]
+    assert (level == 1).sum() == 20 and (level[:20] == 1).sum() >= 19
+    assert (level[40:] == 2).all()
+
+
+def test_a_pageblock_without_a_flag_may_be_a_huge_page_on_a_per_cpu_list():
+    """pcp_allowed_order(): huge pages are kept there too, a flag has none of them."""
+    start = start_of("a_1024_s7")
+    seen = lab.shown(start)
+    zone, first = seen.zones[0], start.zone["start_pfn"] >> 9
+    pages = zone.page_class.copy()
+    taken = np.flatnonzero((start.list_order == 10) & (start.list_mt == 1))[:2]
+    blocks = (start.list_pfn[taken] >> 9) - first
+    less = np.zeros_like(zone.type_free)
+    for block in blocks:  # of each block of two MOVABLE pageblocks the second stays free
+        pfn = (block + first) * PAGEBLOCK_PAGES - start.zone["start_pfn"]
+        pages[pfn : pfn + PAGEBLOCK_PAGES] = CLASSES.index("kernel_other")
+        less[1, 10] -= 1
+        less[1, 9] += 1
+    cpus = np.array([[1024 + 63, 5000, 500, 5000, 63], [0, 5000, 500, 5000, 63]])
+    zone = replace(zone, page_class=pages, type_free=zone.type_free + less, cpus=cpus)
+    seen = replace(seen, zones=(zone,), counters=seen.counters | {"thp_fault_alloc": 9})
+    drawn = [infer.start_state(seen, zone, 3, k) for k in range(8)]
+    orders = [s.list_order[s.list_kind == 1] for s in drawn]
+    assert {(o == 9).sum() for o in orders} == {2, 0}
+    for state, order in zip(drawn, orders, strict=True):
+        on = state.list_kind == 1
+        huge = state.list_pfn[on & (state.list_order == 9)]
+        assert (1 << order).sum() == state.zone["pcp_count"] in (1024 + 63, 0)
+        assert set(huge >> 9) <= set(blocks + first) and (state.block_mt[blocks] == 1).all()
+    few = replace(zone, cpus=np.array([[600, 5000, 500, 5000, 63]]))
+    unused = infer.start_state(replace(seen, counters={}), zone, 3)
+    assert (unused.list_order[unused.list_kind == 1] == 0).all()
+    alone = infer.start_state(replace(seen, zones=(few,)), few, 3)
+    assert (alone.list_order[alone.list_kind == 1] == 0).all()  # room for one: then whose is which?

@@ -266,7 +266,7 @@ def test_a_run_folder_knows_its_overrides(file, tmp_path):
 def test_the_comparison_with_the_kernel_is_kept_beside_the_points(file, tmp_path, monkeypatch):
     asked = []
 
-    def compare(path, states, seed):
+    def compare(path, states, seed, lanes):
         asked.append((path.name, states, seed))
         replay = path.name.endswith(".replay.npz")
         schema = tables.REPLAY if replay else tables.PREDICT
