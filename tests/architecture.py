@@ -18,7 +18,7 @@ FLOORS = {
     "ground": ("errors", "files", "registry", "project"),
     "the kernel": ("mm", "ledger"),
     "plug-ins": ("proposals", "admission", "workloads", "metrics"),
-    "the engine": ("program", "rules", "flow", "engine", "replay"),
+    "the engine": ("processes", "program", "rules", "flow", "engine", "replay"),
     "cases": ("cases",),
     "start states": ("hugetlb", "ageing"),
     "one machine": ("predict", "machine"),

@@ -17,7 +17,7 @@ FORM = 1
 DIGITS = 12
 SIMULATION = (
     "mm", "metrics", "workloads", "cases",
-    "engine.py", "flow.py", "ledger.py", "program.py", "registry.py", "rules.py",
+    "engine.py", "flow.py", "ledger.py", "processes.py", "program.py", "registry.py", "rules.py",
 )  # fmt: skip
 LIBRARIES = ("jax", "matplotlib", "numpy", "pandas", "papermill", "pyarrow", "scipy", "seaborn")
 ROOT = project.PACKAGE
