@@ -75,6 +75,10 @@ def run(
         float | None,
         typer.Option(min=0.1, metavar="GIB", help="For all its processes; else what is free."),
     ] = None,
+    cluster: Annotated[
+        str | None,
+        typer.Option(metavar="ADDRESS", help="Of a Dask scheduler whose workers compute."),
+    ] = None,
 ) -> None:
     """Run a study through its notebooks; resumes.
 
@@ -85,7 +89,7 @@ def run(
     """
     from secretjax.study import sweep
 
-    folder = sweep.run(params, overrides, jobs, results, memory)
+    folder = sweep.run(params, overrides, jobs, results, memory, cluster)
     if site is not None:
         _publish(folder, site)
     print(folder)

@@ -14,7 +14,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from secretjax import metrics, runners
+from secretjax import metrics, processes, runners
 from secretjax.admission.base import Admission
 from secretjax.errors import UserError
 from secretjax.flow import Seen, Task
@@ -189,24 +189,24 @@ class Simulation:
             check_faults(seen.zones, here, self.starts, self.proposal.name, self.seed)
             yield seen
 
-    def outcome(self, states: int, lanes: int) -> Outcome:
-        """All states at all their measuring points."""
-        pages = pages_of(self.bases[0])
-        digests, values = np.zeros((states, 2), np.uint32), {}
-        for seen in self.seen(range(states), lanes):
-            numbers = np.array([task.number for task in seen.tasks])
+    def outcome(self, states: int | range, lanes: int) -> Outcome:
+        """These states, or so many, at all their measuring points."""
+        wanted = range(states) if isinstance(states, int) else states
+        pages, steps = pages_of(self.bases[0]), tuple(name for name, _ in self.task(0).stops)
+        shape, digests = (len(wanted), len(steps)), np.zeros((len(wanted), 2), np.uint32)
+        values = {name: np.zeros(shape, np.int64) for name in metrics.METRICS}
+        for seen in self.seen(wanted, lanes) if len(wanted) else ():
+            rows = np.array([wanted.index(task.number) for task in seen.tasks])
             points = np.array([task.point for task in seen.tasks])
-            steps = tuple(name for name, _ in seen.tasks[0].stops)
             for name, found in jax.device_get(measurer(pages)(seen.zones, seen.own)).items():
-                of_all = values.setdefault(name, np.zeros((states, len(steps)), np.int64))
-                of_all[numbers, points] = found[: len(numbers)]
+                values[name][rows, points] = found[: len(rows)]
             ends = np.flatnonzero(points == len(steps) - 1)
             if len(ends):
-                digests[numbers[ends]] = np.asarray(digest(seen.zones))[ends]
+                digests[rows[ends]] = np.asarray(digest(seen.zones))[ends]
         for name, metric in metrics.METRICS.items():
             if metric.counter:
                 values[name] = values[name] - values[name][:, :1]
-        names = tuple(self.starts[i % len(self.starts)].name for i in range(states))
+        names = tuple(self.starts[i % len(self.starts)].name for i in wanted)
         return Outcome(steps, values, names, digests)
 
 
@@ -224,13 +224,17 @@ def simulate(
     """Runs a demand on many states; state i starts from `starts[i % len(starts)]`.
 
     starts: `cases.StartState`, all with the same number of pages. ageing_events: background events
-    before the first measuring point, different in each state.
+    before the first measuring point, different in each state. Under jax.distributed all processes
+    call it alike, each runs a part of the states, and all get the whole answer.
 
     Raises `UserError` when the rule cannot wrap the proposal, when the zones differ in size, or
     when a state shows a fault (a bug of the model or of a plug-in), with the state to look at.
     """
     common = prepared(starts, demand, proposal, admission, seed, ageing_events)
-    return common.outcome(states, lanes)
+    own = common.outcome(processes.mine(states), lanes)
+    values = {name: processes.together(found, states) for name, found in own.values.items()}
+    names = tuple(starts[i % len(starts)].name for i in range(states))
+    return Outcome(own.steps, values, names, processes.together(own.digests, states))
 
 
 def watch(

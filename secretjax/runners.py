@@ -62,7 +62,7 @@ def _chosen(asks: Callable) -> Native | None:
         raise UserError(
             f"SECRETJAX_ENGINE: '{wanted}' is no engine; it is one of {', '.join(ENGINES)}"
         )
-    alone = jax.default_backend() == "cpu" and jax.device_count() == 1
+    alone = jax.default_backend() == "cpu" and jax.local_device_count() == 1
     if wanted == "xla" or not alone or not usable():
         return None
     try:

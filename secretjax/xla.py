@@ -60,10 +60,10 @@ def _runner(one: Callable) -> Callable:
 
     @partial(jax.jit, donate_argnums=(0, 1), compiler_options=options)
     def run(zones, own, tables, steps):
-        devices = math.gcd(jax.device_count(), own.pc.shape[0])
+        devices = math.gcd(jax.local_device_count(), own.pc.shape[0])
         if devices == 1:
             return loop(zones, own, tables, steps)
-        mesh = Mesh(np.array(jax.devices()[:devices]), ("states",))
+        mesh = Mesh(np.array(jax.local_devices()[:devices]), ("states",))
         own_share, all_of_it = PartitionSpec("states"), PartitionSpec()
         shards = jax.shard_map(
             loop,

@@ -18,7 +18,17 @@ FLOORS = {
     "ground": ("errors", "files", "registry", "project"),
     "the kernel": ("mm", "ledger"),
     "plug-ins": ("proposals", "admission", "workloads", "metrics"),
-    "the engine": ("program", "rules", "flow", "xla", "native", "runners", "engine", "replay"),
+    "the engine": (
+        "processes",
+        "program",
+        "rules",
+        "flow",
+        "xla",
+        "native",
+        "runners",
+        "engine",
+        "replay",
+    ),  # fmt: skip
     "cases": ("cases",),
     "start states": ("hugetlb", "ageing"),
     "one machine": ("predict", "machine"),
