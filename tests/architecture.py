@@ -28,7 +28,7 @@ FLOORS = {
         "runners",
         "engine",
         "replay",
-    ),  # fmt: skip
+    ),
     "cases": ("cases",),
     "start states": ("hugetlb", "ageing"),
     "one machine": ("predict", "machine"),

@@ -22,8 +22,8 @@ SHARES = np.array(
     [[0.01, 0.62, 0.37], [0.98, 0.01, 0.01], [0.01, 0.01, 0.98], [0.01, 0.62, 0.37],
      [0.98, 0.01, 0.01], [0.98, 0.01, 0.01]]
 )  # fmt: skip
-# Pages of a pageblock came there in runs, so they count less than one observation each. With runs of
-# 8 two captures of one machine, minutes apart, agree best on which pageblocks are UNMOVABLE.
+# Pages of a pageblock came there in runs, so they count less than one observation each. With runs
+# of 8 two captures of one machine, minutes apart, agree best on which pageblocks are UNMOVABLE.
 RUN = 8
 PAIRS = 1024  # exchanges looked at in a round
 WEIGHTS = (1, 0.1, 0.01)  # of what the pages in use say, in turn
