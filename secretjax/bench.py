@@ -31,7 +31,7 @@ def prepare():
     import jax.numpy as jnp
     import numpy as np
 
-    from secretjax import cases, engine, flow
+    from secretjax import cases, engine, flow, xla
     from secretjax.mm.load import load
     from secretjax.workloads import _recorded as recorded
 
@@ -49,7 +49,7 @@ def prepare():
     zones = flow.stack([bases[k] for k in chosen])
     stop = jnp.asarray([len(bodies[k]) for k in chosen], jnp.int32)
     own = recorded.Cursor(jnp.zeros(LANES, jnp.int32), stop)
-    return engine.stream_runner(engine.pages_of(zones)), zones, own, jnp.asarray(table[chosen])
+    return xla.stream_runner(engine.pages_of(zones)), zones, own, jnp.asarray(table[chosen])
 
 
 def worker(seconds: float, core: int, barrier, results) -> None:

@@ -93,7 +93,6 @@ def _execute(study: Params, params: Path, folder: Path, jobs: int, command: str)
 def _environment(results: Path) -> Iterator[None]:
     """What the processes of points and notebooks start with; what the caller set stays."""
     wanted = {
-        "JAX_COMPILATION_CACHE_DIR": str(results.absolute() / ".cache" / "jax"),
         "XLA_PYTHON_CLIENT_PREALLOCATE": "false",
         "NPROC": "1",
         "PYTHONHASHSEED": "0",
