@@ -6,39 +6,30 @@ its results depend on its start state and on (seed, its number) only: not on the
 number of devices.
 """
 
-import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from functools import cache, partial
+from functools import cache
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax.sharding import Mesh, PartitionSpec
 
-from secretjax import metrics
+from secretjax import metrics, processes, runners
 from secretjax.admission.base import Admission
 from secretjax.errors import UserError
-from secretjax.flow import GROUP, Flow, Seen, Task
+from secretjax.flow import Seen, Task
 from secretjax.ledger import settled
 from secretjax.mm.layout import HEADS, Use
 from secretjax.mm.load import load
-from secretjax.mm.machine import LANES as AXIS
-from secretjax.mm.machine import once, step
 from secretjax.mm.reading import read
 from secretjax.mm.state import Fault, Zone
 from secretjax.mm.words import Event
 from secretjax.program import Program
 from secretjax.program import start as start_program
 from secretjax.proposals.base import Proposal
-from secretjax.rules import Rules
-from secretjax.workloads import _recorded as recorded
 from secretjax.workloads.base import Churn, Do, Pages, Script, Workload
 
 LANES = 64  # of a block: enough to fill the vector units, few enough for the cache
-# Of the step, on a CPU: wide vectors are 3 to 9 % faster where there are such; level 2 compiles 64
-# lanes in 0.85 of the time and 8 in 0.64, whose steps take 0.73 of it.
-OPTIONS = {"xla_cpu_prefer_vector_width": 512, "xla_backend_optimization_level": 2}
 SPARE_HANDLES = 512  # huge pages that others hold
 ROWS = 1 << 14  # of a script: as `rounded`
 
@@ -62,63 +53,6 @@ class Outcome:
 def pages_of(zone: Zone) -> int:
     """Pages of a zone, or of each zone of a block."""
     return zone.link.shape[-1] // 2 - HEADS
-
-
-@cache
-def program_runner(proposal: Proposal, admission: Admission, pages: int) -> Callable:
-    """Compiled: a block of states, `steps` steps on. admission: its `program()`."""
-    rules = Rules(proposal, admission)
-
-    def one(zone, me, script, go):
-        free = zone.now.free
-        row, asked = once(go, rules.ask, me, *recorded.fetch(me, script), free)
-        zone, finished, answer = step(zone, asked, go, pages)
-        stalls = zone.now.stalls
-        after = once(go, rules.after, me, row, free, stalls, finished, answer)
-        return zone, rules.whole(me, after)
-
-    return _runner(one)
-
-
-@cache
-def stream_runner(pages: int) -> Callable:
-    """Compiled: a block of recorded streams, `steps` steps on."""
-
-    def one(zone, own, stream, go):
-        zone, finished, answer = step(zone, recorded.command(own, stream), go, pages)
-        return zone, recorded.advance(own, finished, answer)
-
-    return _runner(one)
-
-
-def _runner(one: Callable) -> Callable:
-    batched = jax.vmap(one, in_axes=(0, 0, 0, None), axis_name=AXIS)
-
-    def loop(zones, own, tables, steps):
-        def body(i, carry):
-            return batched(*carry, tables, i > -1)  # never false, and unknown to the compiler
-
-        return jax.lax.fori_loop(0, steps, body, (zones, own))
-
-    options = OPTIONS if jax.default_backend() == "cpu" else {}
-
-    @partial(jax.jit, donate_argnums=(0, 1), compiler_options=options)
-    def run(zones, own, tables, steps):
-        devices = math.gcd(jax.device_count(), own.pc.shape[0])
-        if devices == 1:
-            return loop(zones, own, tables, steps)
-        mesh = Mesh(np.array(jax.devices()[:devices]), ("states",))
-        own_share, all_of_it = PartitionSpec("states"), PartitionSpec()
-        shards = jax.shard_map(
-            loop,
-            mesh=mesh,
-            in_specs=(own_share, own_share, own_share, all_of_it),
-            out_specs=(own_share, own_share),
-            check_vma=False,
-        )
-        return shards(zones, own, tables, steps)
-
-    return run
 
 
 @cache
@@ -249,30 +183,30 @@ class Simulation:
     def seen(self, numbers: Iterable[int], lanes: int) -> Iterator[Seen]:
         """These states at each of their measuring points; `UserError` where one shows a fault."""
         pages = pages_of(self.bases[0])
-        run = program_runner(self.proposal, self.admission.program(), pages)
-        for seen in Flow(run, map(self.task, numbers), lanes):
+        runner = runners.of_arm(self.proposal, self.admission.program(), pages)
+        for seen in runner.flow(map(self.task, numbers), lanes):
             here = [task.number for task in seen.tasks]
             check_faults(seen.zones, here, self.starts, self.proposal.name, self.seed)
             yield seen
 
-    def outcome(self, states: int, lanes: int) -> Outcome:
-        """All states at all their measuring points."""
-        pages = pages_of(self.bases[0])
-        digests, values = np.zeros((states, 2), np.uint32), {}
-        for seen in self.seen(range(states), lanes):
-            numbers = np.array([task.number for task in seen.tasks])
+    def outcome(self, states: int | range, lanes: int) -> Outcome:
+        """These states, or so many, at all their measuring points."""
+        wanted = range(states) if isinstance(states, int) else states
+        pages, steps = pages_of(self.bases[0]), tuple(name for name, _ in self.task(0).stops)
+        shape, digests = (len(wanted), len(steps)), np.zeros((len(wanted), 2), np.uint32)
+        values = {name: np.zeros(shape, np.int64) for name in metrics.METRICS}
+        for seen in self.seen(wanted, lanes) if len(wanted) else ():
+            rows = np.array([wanted.index(task.number) for task in seen.tasks])
             points = np.array([task.point for task in seen.tasks])
-            steps = tuple(name for name, _ in seen.tasks[0].stops)
             for name, found in jax.device_get(measurer(pages)(seen.zones, seen.own)).items():
-                of_all = values.setdefault(name, np.zeros((states, len(steps)), np.int64))
-                of_all[numbers, points] = found[: len(numbers)]
+                values[name][rows, points] = found[: len(rows)]
             ends = np.flatnonzero(points == len(steps) - 1)
             if len(ends):
-                digests[numbers[ends]] = np.asarray(digest(seen.zones))[ends]
+                digests[rows[ends]] = np.asarray(digest(seen.zones))[ends]
         for name, metric in metrics.METRICS.items():
             if metric.counter:
                 values[name] = values[name] - values[name][:, :1]
-        names = tuple(self.starts[i % len(self.starts)].name for i in range(states))
+        names = tuple(self.starts[i % len(self.starts)].name for i in wanted)
         return Outcome(steps, values, names, digests)
 
 
@@ -290,13 +224,17 @@ def simulate(
     """Runs a demand on many states; state i starts from `starts[i % len(starts)]`.
 
     starts: `cases.StartState`, all with the same number of pages. ageing_events: background events
-    before the first measuring point, different in each state.
+    before the first measuring point, different in each state. Under jax.distributed all processes
+    call it alike, each runs a part of the states, and all get the whole answer.
 
     Raises `UserError` when the rule cannot wrap the proposal, when the zones differ in size, or
     when a state shows a fault (a bug of the model or of a plug-in), with the state to look at.
     """
     common = prepared(starts, demand, proposal, admission, seed, ageing_events)
-    return common.outcome(states, lanes)
+    own = common.outcome(processes.mine(states), lanes)
+    values = {name: processes.together(found, states) for name, found in own.values.items()}
+    names = tuple(starts[i % len(starts)].name for i in range(states))
+    return Outcome(own.steps, values, names, processes.together(own.digests, states))
 
 
 def watch(
@@ -312,11 +250,9 @@ def watch(
     """{measuring point: the zone there, in NumPy arrays} of one state of `simulate`."""
     common = prepared(starts, demand, proposal, admission, seed, ageing_events)
     found = {}
-    # As many lanes as the last states of a simulation have, for the program that is compiled then.
-    for seen in common.seen([state] * GROUP, GROUP):
+    for seen in common.seen([state], 1):
         task = seen.tasks[0]
-        zone = jax.tree.map(lambda x: np.asarray(x[0]), seen.zones)
-        found.setdefault(task.stops[task.point][0], zone)
+        found[task.stops[task.point][0]] = jax.tree.map(lambda x: np.array(x[0]), seen.zones)
     return found
 
 

@@ -78,7 +78,7 @@ class Flow:
     """States on at most so many lanes, in the order in which they are asked for."""
 
     def __init__(self, run: Callable, tasks: Iterable[Task], lanes: int):
-        """run: see `engine.program_runner`. tasks: drawn from when a lane is free."""
+        """run: see `xla.program_runner`. tasks: drawn from when a lane is free."""
         self.run, self.coming, self.more = run, iter(tasks), True
         first = self._next(lanes)
         self.rows = max(len(task.table) for task in first)
@@ -173,17 +173,22 @@ def run_to_stop(run: Callable, zones, own, tables, limit: int = LIMIT):
     """Steps until every state waits at its stop, then two idle ones that write what is pending."""
     for look in count(1):
         zones, own = run(zones, own, tables, STEPS)
-        late = int((np.asarray(own.pc) < own.stop).sum())
-        if not late:
+        behind = int((np.asarray(own.pc) < own.stop).sum())
+        if not behind:
             return run(zones, own, tables, 2)
-        check_limit(look * STEPS, late, limit)
+        check_limit(look * STEPS, behind, limit)
 
 
-def check_limit(steps: int, late: int, limit: int) -> None:
-    """`UserError` when so many states have got nowhere in so many steps."""
+def check_limit(steps: int, states: int, limit: int) -> None:
+    """Raises `late` when states have got nowhere in so many steps."""
     if steps >= limit:
-        raise UserError(
-            f"{late} states did not come to the end of their work within {limit} steps: a fault "
-            "of the model or of a plug-in, not of the input; please report it with the command "
-            "that you gave"
-        )
+        raise late(states, limit)
+
+
+def late(states: int, limit: int) -> UserError:
+    """So many states have got nowhere in so many steps."""
+    return UserError(
+        f"{states} states did not come to the end of their work within {limit} steps: a fault of "
+        "the model or of a plug-in, not of the input; please report it with the command that you "
+        "gave"
+    )

@@ -13,7 +13,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from secretjax import admission, engine, flow, proposals
+from secretjax import admission, engine, flow, proposals, runners
 from secretjax.admission._hugetlb_ops import Machine
 from secretjax.cases import StartState
 from secretjax.mm.load import load
@@ -40,7 +40,7 @@ class Zones:
         proposal, rule = proposals.make("keep_mapped"), admission.make("none")
         me = start_program(0, 0, Script().owners(), rule.limits(total, 1))
         self.me = flow.stack([me] * len(numbers))
-        self.run = engine.program_runner(proposal, rule.program(), pages)
+        self.runner = runners.of_arm(proposal, rule.program(), pages)
         self.check = lambda: engine.check_faults(self.zones, numbers, [start], proposal.name, seed)
 
     def take(self, pages: np.ndarray) -> np.ndarray:
@@ -62,8 +62,7 @@ class Zones:
         for state, r in enumerate(rows):
             table[state, : len(r)] = r
         self.me = self.me._replace(pc=jnp.zeros_like(self.me.pc), stop=jnp.asarray(stop))
-        table = jnp.asarray(table)
-        self.zones, self.me = flow.run_to_stop(self.run, self.zones, self.me, table)
+        self.zones, self.me = self.runner.to_stop(self.zones, self.me, jnp.asarray(table))
         self.check()
 
 

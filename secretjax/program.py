@@ -10,9 +10,10 @@ from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from secretjax.admission.base import Limits
-from secretjax.ledger import Current, Tables, begin
+from secretjax.ledger import Counts, Current, Tables, begin
 from secretjax.mm.state import Command, Flag, Word
 from secretjax.proposals.base import Ask, Own
 from secretjax.workloads.base import Do
@@ -71,19 +72,23 @@ class Program(NamedTuple):
     tables: Tables | None
 
 
+def blank(zero=0) -> Program:
+    """A program of which every word is this one, without tables."""
+    all_of = lambda of: of(*[zero] * len(of._fields))  # noqa: E731
+    counts = {"mine": all_of(Counts), "users": all_of(Counts)}
+    parts = {"own": all_of(Own), "limits": all_of(Limits), "tables": None}
+    return all_of(Program)._replace(current=all_of(Current)._replace(**counts), **parts)
+
+
 def start(floor: int, base: int, owners: dict, limits: Limits) -> Program:
-    """A program at the beginning of its script; secret pages have the handles from 0 on.
+    """A program at the beginning of its script (NumPy); secret pages have the handles from 0 on.
 
     owners: `Script.owners()`.
     """
-    zero = jnp.zeros((), jnp.int32)
     tables, current = begin(**owners)
-    blank = Program(*([zero] * len(Program._fields)))._replace(
-        own=Own(*([zero] * len(Own._fields))), tables=tables, current=current
-    )
-    blank = blank._replace(limits=Limits(*(jnp.asarray(n, jnp.int32) for n in limits)))
-    given = {"floor": floor, "base": base}
-    return blank._replace(**{k: jnp.asarray(v, jnp.int32) for k, v in given.items()})
+    limits = Limits(*(np.int32(n) for n in limits))
+    me = blank(np.int32(0))._replace(tables=tables, current=current, limits=limits)
+    return me._replace(floor=np.int32(floor), base=np.int32(base))
 
 
 class Row(NamedTuple):

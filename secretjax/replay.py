@@ -6,7 +6,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Int32
 
-from secretjax import engine, flow
+from secretjax import engine, flow, runners
 from secretjax.errors import UserError
 from secretjax.mm.load import lists, load
 from secretjax.mm.state import Fault, Tick
@@ -44,10 +44,10 @@ def replay(start, requests: Int32[np.ndarray, "requests 5"]) -> Replayed:
     stream[0, : len(body)] = recorded.encode(body)
     stream = jnp.asarray(stream)
     own = recorded.Cursor(*(jnp.zeros(1, jnp.int32) for _ in range(2)))
-    run, shots = engine.stream_runner(pages), []
+    runner, shots = runners.of_stream(pages), []
     for k, stop in enumerate(stops):
         own = own._replace(stop=jnp.full(1, stop, jnp.int32))
-        zones, own = flow.run_to_stop(run, zones, own, stream)
+        zones, own = runner.to_stop(zones, own, stream)
         if k < len(marks):
             found = lists(np.asarray(zones.link[0]), pages)
             rows = [(p, o, t) for (o, t) in sorted(found) for p in found[(o, t)]]

@@ -177,21 +177,24 @@ class Rules:
 
     def whole(self, me: Program, lean: Program) -> Program:
         """The program after a step, with its tables; another process runs where a state says so."""
-
-        def switch(_, now):
-            tables, current = book.switched(now.tables, now.current, now.to, now.file)
-            next_one = now._replace(tables=tables, current=current, sweep=current.first)
-            next_one = next_one._replace(switches=jnp.zeros_like(now.switches))
-            if self.reserves:
-                rows = tables.user
-                counts = (book.column(rows, name) for name in ("held", "mapped"))
-                owed = self.admission.owed(*counts, now.promised)
-                owed = jnp.where(book.others(tables, current.user), owed, 0)
-                next_one = next_one._replace(others=owed.sum(dtype=jnp.int32))
-            return select(now.switches == 1, next_one, now)
-
         needed = lax.pmax(lean.switches, LANES)
-        me = lax.fori_loop(0, needed, switch, lean._replace(tables=me.tables))
+        switch = lambda _, now: select(now.switches == 1, self.switched(now), now)  # noqa: E731
+        return self.owing(lax.fori_loop(0, needed, switch, lean._replace(tables=me.tables)))
+
+    def switched(self, me: Program) -> Program:
+        """Another process runs: its registers come from the tables."""
+        tables, current = book.switched(me.tables, me.current, me.to, me.file)
+        me = me._replace(tables=tables, current=current, sweep=current.first)
+        me = me._replace(switches=jnp.zeros_like(me.switches))
+        if not self.reserves:
+            return me
+        counts = (book.column(tables.user, name) for name in ("held", "mapped"))
+        owed = self.admission.owed(*counts, me.promised)
+        owed = jnp.where(book.others(tables, current.user), owed, 0)
+        return me._replace(others=owed.sum(dtype=jnp.int32))
+
+    def owing(self, me: Program) -> Program:
+        """What the pool owes to all users, of whom one has changed."""
         if not self.reserves:
             return me
         users = me.current.users

@@ -18,12 +18,22 @@ FLOORS = {
     "ground": ("errors", "files", "registry", "project"),
     "the kernel": ("mm", "ledger"),
     "plug-ins": ("proposals", "admission", "workloads", "metrics"),
-    "the engine": ("program", "rules", "flow", "engine", "replay"),
+    "the engine": (
+        "processes",
+        "program",
+        "rules",
+        "flow",
+        "xla",
+        "native",
+        "runners",
+        "engine",
+        "replay",
+    ),
     "cases": ("cases",),
     "start states": ("hugetlb", "ageing"),
     "one machine": ("predict", "machine"),
     "a study": ("study",),
-    "what people see": ("show", "cli", "bench", "peer"),
+    "what people see": ("show", "cli", "bench"),
 }
 FLOOR = {part: height for height, parts in enumerate(FLOORS.values()) for part in parts}
 
@@ -37,7 +47,8 @@ it imports, unless other arrows lead there already or it is on the ground floor,
 
 A start state comes from `cases` (captured), `ageing` (made) or `machine` (yours). `workloads` turn
 a demand into a script of requests, `proposals` answer each with commands to `mm`, `admission` may
-refuse before that, `rules` put the three together, and `engine` runs many such states at once.
+refuse before that, `rules` put the three together, and `engine` runs many such states, by `native`
+code or a program of `xla`.
 `metrics` are read off the states, `study` keeps them in a run folder, `show` draws what is in it.
 """
 

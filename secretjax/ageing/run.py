@@ -8,13 +8,14 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Int64
 
-from secretjax import engine, flow
+from secretjax import engine, flow, runners
 from secretjax.ageing.base import Plan, Recipe
 from secretjax.ageing.boot import booted
 from secretjax.ageing.export import to_start
 from secretjax.cases import StartState
 from secretjax.mm.load import load
 from secretjax.mm.state import Op, Zone
+from secretjax.runners import Runner
 from secretjax.workloads import _recorded as recorded
 
 LIMIT = 1 << 30  # steps of one piece
@@ -71,40 +72,40 @@ def _block(recipe: Recipe, pages: int, numbers: range, seed: int, progress) -> B
     base = jax.tree.map(np.asarray, load(start, handles))
     timing = [np.random.Generator(rng.bit_generator.jumped()) for rng in rngs]
     zones = flow.stack([engine.timed(base, rng, False) for rng in timing])
-    run = engine.stream_runner(engine.pages_of(zones))
+    runner = runners.of_stream(engine.pages_of(zones))
     table = np.zeros((len(plans), max(plan.longest for plan in plans), 2), np.int32)
     looks, free, huge = [], [], []
     for done, pieces in enumerate(zip(*(plan.pieces for plan in plans), strict=True)):
-        zones = _ask(run, zones, table, [rows for _, rows in pieces])
+        zones = _ask(runner, zones, table, [rows for _, rows in pieces])
         if pieces[0][0]:
             looks.append(pieces[0][0])
             free.append(np.asarray(zones.now.free, np.int64))
             huge.append(np.asarray(zones.now.free_huge, np.int64))
         if progress:
             progress(done + 1, numbers[-1] + 1)
-    zones = _rest(run, zones, table)
+    zones = _rest(runner, zones, table)
     engine.check_faults(zones, numbers, [start], recipe.name, seed)
     return Block(numbers, zones, plans, tuple(looks), np.stack(free, 1), np.stack(huge, 1))
 
 
-def _ask(run: Callable, zones: Zone, table: np.ndarray, asked: list[np.ndarray]) -> Zone:
+def _ask(runner: Runner, zones: Zone, table: np.ndarray, asked: list[np.ndarray]) -> Zone:
     """The zones after these requests, one list of rows a state."""
     for lane, rows in enumerate(asked):
         table[lane, : len(rows)] = rows
     own = recorded.Cursor(
         jnp.zeros(len(asked), jnp.int32), jnp.asarray([len(rows) for rows in asked], jnp.int32)
     )
-    return flow.run_to_stop(run, zones, own, jnp.array(table), LIMIT)[0]
+    return runner.to_stop(zones, own, jnp.array(table), LIMIT)[0]
 
 
-def _rest(run: Callable, zones: Zone, table: np.ndarray) -> Zone:
+def _rest(runner: Runner, zones: Zone, table: np.ndarray) -> Zone:
     """The task sleeps where kcompactd is at work, until it is done and holds no page."""
     sleep, nothing = np.array([[int(Op.WAIT), PAUSE]]), np.zeros((0, 2), np.int64)
     for _ in range(PAUSES):
         busy = np.asarray((zones.now.run != 0) | (zones.now.have != 0))
         if not busy.any():
             break
-        zones = _ask(run, zones, table, [sleep if works else nothing for works in busy])
+        zones = _ask(runner, zones, table, [sleep if works else nothing for works in busy])
     return zones
 
 

@@ -17,7 +17,7 @@ from secretjax.mm import (
 )
 from secretjax.mm.layout import NODE
 from secretjax.mm.plan import Plan
-from secretjax.mm.state import Bit, Command, Limits, Op, Phase, Registers, Sub
+from secretjax.mm.state import Bit, Command, Limits, Op, Phase, Registers, Size, Sub
 from secretjax.mm.words import PAGEBLOCK_ORDER
 
 
@@ -73,7 +73,7 @@ def give_back(plan: Plan, view, choice, command: Command, now: Registers, limits
 
 
 def seldom(
-    plan: Plan, view, choice, command: Command, now: Registers, limits: Limits, pages: int
+    plan: Plan, view, choice, command: Command, now: Registers, limits: Limits, pages: Size
 ) -> None:
     """The rules of ranges, of background threads and of compaction (see `machine.is_seldom`)."""
     leaves = contig.isolate(plan, view, command, now, pages)

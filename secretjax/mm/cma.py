@@ -32,7 +32,7 @@ from secretjax.mm.layout import (
 )
 from secretjax.mm.lists import account, size_in_block
 from secretjax.mm.plan import Plan, counted
-from secretjax.mm.state import Op, Phase, Sub, Tick
+from secretjax.mm.state import Op, Phase, Size, Sub, Tick
 from secretjax.mm.words import MAX_PAGE_ORDER, PAGEBLOCK_ORDER, PAGEBLOCK_PAGES, Migratetype
 
 ONE_FURTHER = -2  # Command.page of a TAKE that searches the CMA area page by page
@@ -46,7 +46,7 @@ def kind_of(row):
     return where, (row >> ORDER_SHIFT) & 15, (where == Where.NONE) & ((row & Use.USED) != 0)
 
 
-def hunt(plan: Plan, view, command, now, pages: int) -> None:
+def hunt(plan: Plan, view, command, now, pages: Size) -> None:
     """bitmap_find_next_zero_area(): the next range of which no page is taken, from `area` on."""
     begins = (view.kind == Op.TAKE) & (command.page == ONE_FURTHER)
     plan.set(begins, phase=int(Phase.HUNT), spot=now.area)
@@ -90,7 +90,7 @@ def grip(plan: Plan, view, now):
     return straddles
 
 
-def evacuate(plan: Plan, view, command, now, pages: int) -> None:
+def evacuate(plan: Plan, view, command, now, pages: Size) -> None:
     """__alloc_contig_migrate_range(): all that can be moved is, beside what cannot.
 
     At the end: the range is taken, or fails; then it is the turn of the next start, which has one

@@ -44,6 +44,7 @@ from secretjax.mm.state import (
     Phase,
     Registers,
     Run,
+    Size,
     Sub,
     Tick,
     Try,
@@ -71,7 +72,7 @@ def ignores_skips(now: Registers):
     return (now.run == Run.PROACTIVE) | (now.run == Run.MANUAL)
 
 
-def boundary(plan: Plan, view, now: Registers, limits: Limits, pages: int) -> None:
+def boundary(plan: Plan, view, now: Registers, limits: Limits, pages: Size) -> None:
     """Between two batches: is the run over, does the CPU change hands, which block is next."""
     here = view.kind == Phase.BOUNDARY
     met = (now.sink >> PAGEBLOCK_ORDER) <= (now.source >> PAGEBLOCK_ORDER)

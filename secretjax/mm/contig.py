@@ -24,13 +24,13 @@ from secretjax.mm.layout import (
 )
 from secretjax.mm.lists import account
 from secretjax.mm.plan import Plan, counted
-from secretjax.mm.state import Fault, Op, Phase, Sub, Tick
+from secretjax.mm.state import Fault, Op, Phase, Size, Sub, Tick
 from secretjax.mm.words import MAX_PAGE_ORDER, PAGEBLOCK_ORDER, PAGEBLOCK_PAGES, Migratetype
 
 IN_AREA = -1  # Command.page of a TAKE that searches
 
 
-def isolate(plan: Plan, view, command, now, pages: int):
+def isolate(plan: Plan, view, command, now, pages: Size):
     """set_migratetype_isolate, of the pageblock asked for or of the first one that will do.
 
     In the CMA area: the next one not taken (cma_alloc); up to command.order tries.

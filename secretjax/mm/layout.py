@@ -21,6 +21,7 @@ from enum import IntEnum
 
 import jax.numpy as jnp
 
+from secretjax.mm.state import Size
 from secretjax.mm.words import (
     COSTLY_ORDER,
     GIGABYTE_BLOCKS,
@@ -39,18 +40,18 @@ HEADS = 128  # rows behind the pages; the first 102 are heads: free lists, then 
 MAX_PAGES = (1 << ORDER_SHIFT) - HEADS
 
 
-def giants(blocks: int) -> int:
+def giants(blocks: Size) -> Size:
     """GiBs that so many pageblocks reach into."""
     return -(-blocks // GIGABYTE_BLOCKS)
 
 
-def absent_at(pages: int, page):
+def absent_at(pages: Size, page):
     """Index of the word that counts the absent pages of this page's pageblock."""
     blocks = pages >> PAGEBLOCK_ORDER
     return blocks + giants(blocks) + (page >> PAGEBLOCK_ORDER)
 
 
-def table_at(pages: int, page):
+def table_at(pages: Size, page):
     """Index of the word that names the table of its entry."""
     return absent_at(pages, page) + (pages >> PAGEBLOCK_ORDER)
 

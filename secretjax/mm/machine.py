@@ -122,12 +122,16 @@ def fetched(now: Registers, command: Command) -> Word:
     return jnp.where(now.drain > 0, int(Phase.DRAIN), kind)
 
 
-def begin(now: Registers, command: Command, limits: Limits, known: Word):
-    """What this step is about: its kind, the list chosen, the page and the order."""
-    fetch = now.phase == Phase.FETCH
-    kind = jnp.where(fetch, fetched(now, command), now.phase)
+def kind_of(now: Registers, command: Command) -> Word:
+    """What this step is about: `Op` when a command begins, else `Phase`."""
+    return jnp.where(now.phase == Phase.FETCH, fetched(now, command), now.phase)
+
+
+def begin(now: Registers, command: Command, limits: Limits, known: Word, kind=None):
+    """The kind of this step, the list chosen, the page and the order."""
+    kind = kind_of(now, command) if kind is None else kind
     choice = choose(now, command, limits)
-    order = jnp.where(fetch, choice.want, now.order)
+    order = jnp.where(now.phase == Phase.FETCH, choice.want, now.order)
     drains = kind == Phase.DRAIN
     choice = choice._replace(index=jnp.where(drains, percpu.first_full(now), choice.index))
     order = jnp.where(drains, pcp_order(choice.index), order)
@@ -180,11 +184,11 @@ def cached(kind: Word, command: Command, index: Word, label: Word, sub: Word) ->
     return jnp.where(told, command.type, jnp.where(drained, index % PCP_TYPES, label))
 
 
-def look(zone: Zone, command: Command, go: Flag, pages: int) -> tuple[View, Choice]:
-    """Finds out what this step is about and reads all it needs."""
+def look(zone: Zone, command: Command, pages, beginning) -> tuple[View, Choice]:
+    """Finds out what this step is about (`begin`) and reads all it needs."""
     now = zone.now
     known = zone.handle[jnp.maximum(command.handle, 0)]
-    kind, choice, p, order = once(go, begin, now, command, zone.limits, known)
+    kind, choice, p, order = beginning(now, command, zone.limits, known)
     is_alloc, is_drain = kind == Op.ALLOC, kind == Phase.DRAIN
     takes = is_alloc | (kind == Op.GET) | (kind == Phase.FIND)
     grips = (kind == Op.TAKE) | (kind == Phase.GRIP)
@@ -247,7 +251,7 @@ def step(zone: Zone, command: Command, go: Flag, pages: int) -> tuple[Zone, Flag
     MAP, FREE, PUT: -1 when nothing is known of the handle.
     """
     zone = commit(zone)
-    view, choice = look(zone, command, go, pages)
+    view, choice = look(zone, command, pages, partial(once, go, begin))
     limits = zone.limits
 
     def asked(rules, now, command, view, choice, limits):
@@ -271,6 +275,21 @@ def step(zone: Zone, command: Command, go: Flag, pages: int) -> tuple[Zone, Flag
 
     needed = once_for_all(is_seldom(view.kind))
     now, writes, finished, answer = lax.fori_loop(0, needed, more, apply(usual, zone.now))
+    return zone._replace(now=now, writes=writes), finished, answer
+
+
+def bare(zone: Zone, command: Command, kind: Word, pages) -> tuple[Zone, Flag, Word]:
+    """As `step`, of one zone whose last writes are done, and whose kind of step is known.
+
+    `secretjax.native` makes a program of its own of it for each kind.
+    """
+    view, choice = look(zone, command, pages, partial(begin, kind=kind))
+    now, so_far = zone.now, None
+    for rules in (usual, partial(seldom, pages=pages), rarely):
+        plan = Plan(now, Conditions(), pages, so_far)
+        rules(plan, view, choice, command, now, zone.limits)
+        now, *so_far = plan.result(*plan.touched())
+    writes, finished, answer = so_far
     return zone._replace(now=now, writes=writes), finished, answer
 
 

@@ -3,7 +3,7 @@
 import jax.numpy as jnp
 
 from secretjax.mm.layout import FREE_SHIFT, LRU_SHIFT
-from secretjax.mm.state import Flag, Registers, Word, Writes
+from secretjax.mm.state import Flag, Registers, Size, Word, Writes
 from secretjax.mm.words import NR_PAGE_ORDERS
 
 NOWHERE = 1 << 30
@@ -42,21 +42,22 @@ class Conditions:
         return [sum(c.astype(jnp.int32) << k for k, c in enumerate(g)) for g in groups]
 
 
+def nothing_written(zero) -> dict:
+    """`Writes` of a step that writes nothing, by name."""
+    is_word = lambda x: x.startswith("word") or x.endswith("_word") or x == "amount"  # noqa: E731
+    return {name: zero if is_word(name) else zero + NOWHERE for name in Writes._fields}
+
+
 class Plan:
     """Starts from the registers as they are; later settings win over earlier ones."""
 
-    def __init__(self, now: Registers, conditions: Conditions, pages: int, so_far=None):
+    def __init__(self, now: Registers, conditions: Conditions, pages: Size, so_far=None):
         """so_far: (writes, finished, answer) of rules that were applied before."""
         self.pages = pages
         self.known = conditions.known
         self.now = now._asdict()
-        zero, nowhere = jnp.zeros_like(now.phase), jnp.full_like(now.phase, NOWHERE)
-        self.writes = {
-            name: zero
-            if name.startswith("word") or name.endswith("_word") or name == "amount"
-            else nowhere
-            for name in Writes._fields
-        }
+        zero = jnp.zeros_like(now.phase)
+        self.writes = nothing_written(zero)
         self.finished = zero == 1
         self.answer = zero
         if so_far is not None:

@@ -16,7 +16,7 @@ from secretjax.mm.layout import NODE, SKIP, TYPE, head
 from secretjax.mm.lists import account
 from secretjax.mm.percpu import has
 from secretjax.mm.plan import Plan, counted
-from secretjax.mm.state import Bit, Limits, Phase, Registers, Run, Word
+from secretjax.mm.state import Bit, Limits, Phase, Registers, Run, Size, Word
 from secretjax.mm.words import CLUSTER, COSTLY_ORDER, PAGEBLOCK_PAGES, Migratetype
 
 NONE, USED_UP = -1, -2  # of `Registers.fast_start`
@@ -32,7 +32,7 @@ def lists_below(now: Registers, order: Word) -> Word:
     return highest(lists_of(now, Migratetype.MOVABLE) & ((1 << jnp.maximum(order, 0)) - 1))
 
 
-def begin_find(plan: Plan, when, now: Registers, limits: Limits, finish, pages: int) -> None:
+def begin_find(plan: Plan, when, now: Registers, limits: Limits, finish, pages: Size) -> None:
     """fast_find_migrateblock(): where it looks at all."""
     direct = (now.run == Run.ASYNC) | (now.run == Run.SYNC_LIGHT)
     at_start = now.source == limits.first
@@ -46,7 +46,7 @@ def begin_find(plan: Plan, when, now: Registers, limits: Limits, finish, pages: 
     plan.set(go, phase=int(Phase.FIND), limit_left=scan_limit(now))
 
 
-def find(plan: Plan, view, now: Registers, pages: int) -> None:
+def find(plan: Plan, view, now: Registers, pages: Size) -> None:
     """The next block of the list: is its pageblock one to empty?"""
     here = view.kind == Phase.FIND
     page = view.near0 & NODE
@@ -75,7 +75,7 @@ def find(plan: Plan, view, now: Registers, pages: int) -> None:
     begin_turn(plan, found | (lost & tired), now, page, int(Phase.SOURCE), pages)
 
 
-def begin_turn(plan: Plan, when, now: Registers, page, follows, pages: int) -> None:
+def begin_turn(plan: Plan, when, now: Registers, page, follows, pages: Size) -> None:
     """The list is to be turned to `page`; `follows`: the phase after it."""
     at = movable_head(jnp.maximum(now.scan_order, 0), pages)
     plan.set(when, page=at, cursor=page, back=follows, phase=int(Phase.TURN))
@@ -101,7 +101,7 @@ def turn(plan: Plan, view, now: Registers) -> None:
     plan.set(here, phase=now.back)
 
 
-def search(plan: Plan, view, now: Registers, limits: Limits, pages: int) -> None:
+def search(plan: Plan, view, now: Registers, limits: Limits, pages: Size) -> None:
     """fast_isolate_freepages(): the next block of the list, from its tail."""
     here = view.kind == Phase.SEARCH
     begins = here & (now.node < 0)
@@ -154,7 +154,7 @@ def search(plan: Plan, view, now: Registers, limits: Limits, pages: int) -> None
     begin_turn(plan, turns, now, jnp.where(taken, where, page), follows, pages)
 
 
-def movable_head(order: Word, pages: int) -> Word:
+def movable_head(order: Word, pages: Size) -> Word:
     """Head of the MOVABLE list of an order."""
     return head(pages, int(Migratetype.MOVABLE), order)
 

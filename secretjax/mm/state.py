@@ -6,6 +6,7 @@ from typing import NamedTuple
 from jaxtyping import Array, Bool, Int32
 
 Word = Int32[Array, ""]
+Size = Word | int  # of a zone, known when a program is compiled or given to it
 Flag = Bool[Array, ""]
 
 

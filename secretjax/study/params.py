@@ -247,6 +247,8 @@ def _complete(tree: dict[str, Any], where: str, shelves: tuple[Path, ...]) -> Pa
         found = suggestion(params.baseline, names)
         raise UserError(f"{where}: baseline: no arm named '{params.baseline}'; {found}")
     _check_files(params, where)
+    # From here on the files are found from any folder, and in any process.
+    params._shelves = tuple(shelf.absolute() for shelf in shelves)
     return params
 
 

@@ -15,6 +15,8 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
+
 from secretjax import proposals
 from secretjax.errors import UserError
 from secretjax.study import identity, memory, plugins, runs, tables
@@ -30,41 +32,65 @@ class Done:
     seconds: float
 
 
-def compute(study: Params, folder: Path, jobs: int, gib: float | None = None) -> Iterator[Done]:
+@dataclass(frozen=True)
+class Task:
+    """Something to be computed.
+
+    rows   gives its table, when called with the number of states at a time
+    file   where the table goes
+    """
+
+    rows: Callable[[int], pa.Table]
+    file: Path
+
+
+def compute(
+    study: Params, folder: Path, jobs: int, gib: float | None = None, scheduler: str | None = None
+) -> Iterator[Done]:
     """Computes what is missing of the study's points and yields each as it is done.
 
     gib: memory for all its processes together, see `memory.limit`; fewer than `jobs` if they do
-    not fit.
+    not fit. scheduler: address of a Dask scheduler whose workers compute instead.
     Raises `UserError` for whatever the model refuses; the points that are done stay.
     """
-    missing: dict[str, Callable[[int], None]] = {}
-    for arm, demand in sorted(study.points(), key=_is_short):
-        file = runs.point_file(folder, identity.point_key(study, arm, demand))
-        if runs.done(folder, file, tables.SAMPLES):
-            yield Done(f"{demand.name}: {arm.name}", True, 0.0)
-        else:
-            missing[f"{demand.name}: {arm.name}"] = partial(_point, study, arm, demand, file)
-    for case in study.kernel_files():
-        file = runs.point_file(folder, identity.kernel_key(study, case))
-        what = f"kernel: {case.name.removesuffix('.npz')}"
-        if runs.done(folder, file):
+    missing: dict[str, Task] = {}
+    for what, task, schema in _pieces(study, folder):
+        if runs.done(folder, task.file, schema):
             yield Done(what, True, 0.0)
         else:
-            missing[what] = partial(_compare, study, case, file)
-    for item in study.ageing:
-        file = runs.point_file(folder, identity.ageing_key(study, item))
-        what = f"ageing: {item.recipe}"
-        if runs.done(folder, file, tables.AGED):
-            yield Done(what, True, 0.0)
-        else:
-            missing[what] = partial(_age, study, item, file)
+            missing[what] = task
     if not missing:
         return
-    fit = memory.share(
-        memory.largest(study), memory.limit(gib), min(jobs, len(missing)), study.name
-    )
+    state = memory.largest(study)
+    if scheduler is None:
+        fit = memory.share(state, memory.limit(gib), min(jobs, len(missing)), study.name)
+        yield from _here(missing, fit)
+        return
+    from secretjax.study import cluster
+
+    for what, seconds in cluster.compute(missing, scheduler, state, gib, study.name):
+        yield Done(what, False, seconds)
+
+
+def _pieces(study: Params, folder: Path) -> Iterator[tuple[str, Task, pa.Schema | None]]:
+    """What is to be computed: what it is called, how, and the columns of its file."""
+    place = partial(runs.point_file, folder)
+    for arm, demand in sorted(study.points(), key=_is_short):
+        file = place(identity.point_key(study, arm, demand))
+        task = Task(partial(_point, study, arm, demand), file)
+        yield f"{demand.name}: {arm.name}", task, tables.SAMPLES
+    for case in study.kernel_files():
+        task = Task(partial(_compare, study, case), place(identity.kernel_key(study, case)))
+        yield f"kernel: {case.name.removesuffix('.npz')}", task, None
+    for item in study.ageing:
+        task = Task(partial(_age, study, item), place(identity.ageing_key(study, item)))
+        yield f"ageing: {item.recipe}", task, tables.AGED
+
+
+def _here(missing: dict[str, Task], fit: memory.Share) -> Iterator[Done]:
+    """In processes of this machine."""
     with workers(fit.jobs) as pool:
-        tasks = {pool.submit(_timed, task, fit.lanes): what for what, task in missing.items()}
+        tasks = {pool.submit(timed, task, fit.lanes): what for what, task in missing.items()}
         try:
             yield from _as_done(tasks)
         except BaseException:
@@ -107,9 +133,10 @@ def _watch(parent: int) -> None:
     threading.Thread(target=end_with_parent, daemon=True).start()
 
 
-def _timed(task: Callable[[int], None], lanes: int) -> float:
+def timed(task: Task, lanes: int) -> float:
+    """Computes it, so many states at a time; the seconds it took."""
     begin = time.perf_counter()
-    task(lanes)
+    tables.write(task.rows(lanes), task.file)
     return time.perf_counter() - begin
 
 
@@ -130,7 +157,7 @@ def given(run: Callable[..., Any], study: Params, arm: Arm, demand: Demand) -> C
     )
 
 
-def _point(study: Params, arm: Arm, demand: Demand, file: Path, lanes: int) -> None:
+def _point(study: Params, arm: Arm, demand: Demand, lanes: int) -> pa.Table:
     from secretjax import engine
 
     outcome = given(engine.simulate, study, arm, demand)(states=study.states, lanes=lanes)
@@ -141,16 +168,16 @@ def _point(study: Params, arm: Arm, demand: Demand, file: Path, lanes: int) -> N
         "demand": demand.name,
     }
     start = [study.starts[i % len(study.starts)] for i in range(study.states)]
-    tables.write(tables.samples(names, tuple(start), outcome.steps, outcome.values), file)
+    return tables.samples(names, tuple(start), outcome.steps, outcome.values)
 
 
-def _age(study: Params, item: Ageing, file: Path, lanes: int) -> None:
+def _age(study: Params, item: Ageing, lanes: int) -> pa.Table:
     from secretjax.study import aged
 
-    tables.write(aged.aged(item, study.seed, lanes), file)
+    return aged.aged(item, study.seed, lanes)
 
 
-def _compare(study: Params, case: Path, file: Path, lanes: int) -> None:
+def _compare(study: Params, case: Path, lanes: int) -> pa.Table:
     from secretjax.study import kernel
 
-    tables.write(kernel.compare(case, study.kernel_states, study.seed, lanes), file)
+    return kernel.compare(case, study.kernel_states, study.seed, lanes)

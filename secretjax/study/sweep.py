@@ -18,13 +18,19 @@ from secretjax.study.points import Done
 
 
 def run(
-    params: Path, overrides: list[str], jobs: int, results: Path, memory: float | None = None
+    params: Path,
+    overrides: list[str],
+    jobs: int,
+    results: Path,
+    memory: float | None = None,
+    cluster: str | None = None,
 ) -> Path:
     """Runs the study in `params` and returns its run folder.
 
     overrides   `a.b=v`, as after --set
     jobs        points, then notebooks, that are run at once
     memory      GiB that its processes may take, see `secretjax.study.memory`
+    cluster     address of a Dask scheduler whose workers compute the points
     Interrupted at any moment and given again it ends with the same bytes. Raises `UserError` in
     one sentence if a parameter, a file or a cell is at fault.
     """
@@ -32,7 +38,7 @@ def run(
     with _environment(results):
         folder = runs.prepare(study, results)
         with runs.locked(folder):
-            finished = [_shown(d) for d in _compute(study, folder, jobs, memory)]
+            finished = [_shown(d) for d in _compute(study, folder, jobs, memory, cluster)]
             runs.consolidate(study, folder)
             command = _command(params, overrides, jobs, results)
             finished += _execute(study, params, folder, jobs, command)
@@ -41,10 +47,10 @@ def run(
     return folder
 
 
-def _compute(study: Params, folder: Path, jobs: int, memory: float | None) -> Iterator[Done]:
+def _compute(study: Params, folder: Path, *how) -> Iterator[Done]:
     total = len(study.points()) + len(study.kernel_files())
     with _bar(total, "points") as bar:
-        for done in points.compute(study, folder, jobs, memory):
+        for done in points.compute(study, folder, *how):
             bar.set_postfix_str(done.what)
             bar.update()
             yield done
@@ -87,7 +93,6 @@ def _execute(study: Params, params: Path, folder: Path, jobs: int, command: str)
 def _environment(results: Path) -> Iterator[None]:
     """What the processes of points and notebooks start with; what the caller set stays."""
     wanted = {
-        "JAX_COMPILATION_CACHE_DIR": str(results.absolute() / ".cache" / "jax"),
         "XLA_PYTHON_CLIENT_PREALLOCATE": "false",
         "NPROC": "1",
         "PYTHONHASHSEED": "0",

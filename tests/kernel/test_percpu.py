@@ -6,7 +6,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from secretjax import engine, flow
+from secretjax import engine, flow, xla
 from secretjax.cases import read
 from secretjax.mm.layout import NODE, pcp_head
 from secretjax.mm.load import lists, load
@@ -69,7 +69,7 @@ def run(start, tasks: np.ndarray, movable: np.ndarray, whole):
     stream = np.zeros((1, engine.rounded(len(tasks) + 1), 2), np.int32)
     stream[0, : len(tasks)] = rows_of(tasks, movable)
     own = recorded.Cursor(jnp.zeros(1, jnp.int32), jnp.full(1, len(tasks), jnp.int32))
-    runner = engine.stream_runner(engine.pages_of(zones))
+    runner = xla.stream_runner(engine.pages_of(zones))
     zones, _ = flow.run_to_stop(runner, zones, own, jnp.asarray(stream))
     return zones, np.asarray(zones.handle[0], np.int64)[:allocations]
 

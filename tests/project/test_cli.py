@@ -212,26 +212,13 @@ def test_run_hands_over_and_publishes(capsys, monkeypatch, tmp_path):
 
     monkeypatch.setattr(sweep, "run", pretend)
     monkeypatch.setattr(cli, "_publish", lambda folder, site: calls.append((folder, site)))
-    words = [
-        "run",
-        "p.yaml",
-        "--set",
-        "a=1",
-        "--set",
-        "b=2",
-        "--jobs",
-        "3",
-        "--site",
-        "s",
-        "--memory",
-        "1.5",
-    ]
-    monkeypatch.setattr(sys, "argv", ["secretjax", *words])
+    words = "run p.yaml --set a=1 --set b=2 --jobs 3 --site s --memory 1.5 --cluster tcp://a:1"
+    monkeypatch.setattr(sys, "argv", ["secretjax", *words.split()])
     with pytest.raises(SystemExit) as end:
         cli.main()
     assert end.value.code == 0
     assert calls == [
-        (Path("p.yaml"), ["a=1", "b=2"], 3, Path("results"), 1.5),
+        (Path("p.yaml"), ["a=1", "b=2"], 3, Path("results"), 1.5, "tcp://a:1"),
         (tmp_path / "run", Path("s")),
     ]
     assert capsys.readouterr().out == f"{tmp_path / 'run'}\n"

@@ -83,7 +83,8 @@ def test_every_dependency_is_locked_within_its_range(requirement):
 
 def test_every_import_of_the_package_is_declared():
     known = set(sys.stdlib_module_names) | {"secretjax"}
-    for line in PROJECT["project"]["dependencies"]:
+    extras = PROJECT["project"]["optional-dependencies"].values()
+    for line in [*PROJECT["project"]["dependencies"], *(x for extra in extras for x in extra)]:
         name = Requirement(line).name
         known.add(IMPORT_NAMES.get(name, name.replace("-", "_")))
     for path in (ROOT / "secretjax").rglob("*.py"):

@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from secretjax import engine, flow
+from secretjax import engine, flow, xla
 from secretjax.mm.layout import SPLIT, WHERE_SHIFT, Use, Where
 from secretjax.mm.load import load
 from secretjax.mm.state import Op, Tick
@@ -39,7 +39,7 @@ def after(start, rows, handles):
     table[0, : len(rows)] = rows
     table = jnp.asarray(table)
     own = recorded.Cursor(jnp.zeros(1, jnp.int32), jnp.full(1, len(rows), jnp.int32))
-    zones, _ = flow.run_to_stop(engine.stream_runner(pages), zones, own, table, 1 << 20)
+    zones, _ = flow.run_to_stop(xla.stream_runner(pages), zones, own, table, 1 << 20)
     one = jax.tree.map(lambda x: x[0], zones)
     return one._replace(handle=one.handle[:handles])
 

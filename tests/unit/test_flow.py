@@ -4,7 +4,7 @@ import jax
 import numpy as np
 import pytest
 
-from secretjax import engine, flow
+from secretjax import flow, xla
 from secretjax.errors import UserError
 from secretjax.mm.load import lists, load
 from secretjax.workloads import _recorded as recorded
@@ -42,7 +42,7 @@ def ran(batch, lanes: int):
     """What was seen of each state, [(point, handles, lists)], and the widths of all runs."""
     widths, seen = [], {k: [] for k in range(len(batch))}
     pages = batch[0].start.zone["end_pfn"]
-    compiled = engine.stream_runner(pages)
+    compiled = xla.stream_runner(pages)
 
     def run(zones, own, table, steps):
         widths.append(len(own.pc))

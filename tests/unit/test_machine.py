@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from secretjax import engine, flow
+from secretjax import engine, flow, xla
 from secretjax.mm.load import lists, load
 from secretjax.mm.words import PAGEBLOCK_PAGES
 from secretjax.replay import replay
@@ -40,7 +40,7 @@ def run_streams(batch):
     shots = []
     for k in range(len(stops[0])):
         own = own._replace(stop=jnp.asarray([s[k] for s in stops], jnp.int32))
-        zones, own = flow.run_to_stop(engine.stream_runner(pages), zones, own, table, 1 << 22)
+        zones, own = flow.run_to_stop(xla.stream_runner(pages), zones, own, table, 1 << 22)
         shots.append([lists(np.asarray(zones.link[lane]), pages) for lane in range(len(batch))])
     return zones, shots
 
@@ -106,7 +106,7 @@ def test_the_compiled_step_copies_no_big_array():
     zones = flow.stack([load(s.start, 64, percpu=False) for s in batch])
     own = recorded.Cursor(*(jnp.zeros(4, jnp.int32) for _ in range(2)))
     table = jnp.zeros((4, 64, 2), jnp.int32)
-    run = engine.stream_runner(engine.pages_of(zones))
+    run = xla.stream_runner(engine.pages_of(zones))
     text = run.lower(zones, own, table, 10).compile().as_text()
     loops = [c for c in re.split(r"\n(?=%|ENTRY)", text) if "scatter" in c or " while(" in c]
     assert loops, "the compiled text has no loop: this test looks at nothing"
@@ -135,6 +135,6 @@ def test_a_batch_is_the_same_bits_as_its_lanes_alone():
 
 
 def test_a_program_compiles_once():
-    run = engine.stream_runner(64 * PAGEBLOCK_PAGES)
-    assert run is engine.stream_runner(64 * PAGEBLOCK_PAGES)
+    run = xla.stream_runner(64 * PAGEBLOCK_PAGES)
+    assert run is xla.stream_runner(64 * PAGEBLOCK_PAGES)
     assert jax.config.jax_enable_x64 is False

@@ -1,0 +1,96 @@
+"""What native code knows of one state: a row of words, and the places of its arrays.
+
+The row holds the zone's limits and registers, the registers of its program, the command of the
+step and what became of it, and how long its arrays are.
+"""
+
+from typing import NamedTuple
+
+import jax
+
+from secretjax.ledger import FILES, PROCESSES, Counts, Tables
+from secretjax.mm.state import Command, Limits, Registers, Tick, Writes, Zone
+from secretjax.native.graph import Graph
+from secretjax.native.trace import Memory
+
+# While a rule is traced, a length that is a word of the row is one of these (see `trace.Memory`).
+LINK, BLOCK, HANDLE, ROWS = 1_000_003, 200_003, 300_007, 100_003
+COUNTS = len(Counts._fields)
+TABLES = Tables(
+    owner=(PROCESSES,),
+    first=(PROCESSES,),
+    behind=(PROCESSES,),
+    present=(PROCESSES,),
+    process=(PROCESSES, COUNTS),
+    user=(PROCESSES, COUNTS),
+    shut=(FILES,),
+)
+ARRAYS = ("link", "block", "handle", "ticks", "script", *(f"tables.{n}" for n in Tables._fields))
+OURS = (
+    "size.link", "size.block", "size.handle", "size.script", "pages", "nowhere",
+    "word", "count", "free", "finished", "answer",
+)  # fmt: skip
+"""word, count: of the script's row in force; free: free pages before the step; finished, answer:
+what became of it; nowhere: takes what is not to be written."""
+
+
+def paths(tree, prefix: str) -> list[str]:
+    """A name for each leaf of a tree, in the order of its leaves."""
+    found, _ = jax.tree_util.tree_flatten_with_path(tree)
+    return [
+        f"{prefix}.{jax.tree_util.keystr(path, simple=True, separator='.')}" for path, _ in found
+    ]
+
+
+class Lane(NamedTuple):
+    """Where each word stands in the row. own: a tree of one number, as a state's own registers."""
+
+    words: dict[str, int]
+    own: object
+
+    @classmethod
+    def of(cls, own) -> "Lane":
+        """own: registers beside the zone's, a tree without arrays."""
+        blank = [
+            *OURS,
+            *paths(Limits(*[0] * len(Limits._fields)), "limits"),
+            *paths(Registers(*[0] * len(Registers._fields)), "now"),
+            *paths(Command(*[0] * len(Command._fields)), "command"),
+            *paths(own, "own"),
+        ]
+        return cls({name: k for k, name in enumerate(blank)}, own)
+
+
+def words(graph: Graph, tree, prefix: str):
+    """The tree with the expressions of these words of the row as leaves."""
+    return jax.tree.unflatten(
+        jax.tree.structure(tree), [graph.var(name) for name in paths(tree, prefix)]
+    )
+
+
+def zone(graph: Graph) -> Zone:
+    """A zone of expressions. Nothing is left to be written: that happens at the end of a step."""
+    return Zone(
+        link=Memory("link", (LINK,), "size.link"),
+        block=Memory("block", (BLOCK,), "size.block"),
+        handle=Memory("handle", (HANDLE,), "size.handle"),
+        ticks=Memory("ticks", (len(Tick),)),
+        limits=words(graph, Limits(*[0] * len(Limits._fields)), "limits"),
+        now=words(graph, Registers(*[0] * len(Registers._fields)), "now"),
+        writes=Writes(*[graph.const(0)] * len(Writes._fields)),
+    )
+
+
+def command(graph: Graph) -> Command:
+    """The command in force."""
+    return words(graph, Command(*[0] * len(Command._fields)), "command")
+
+
+def tables() -> Tables:
+    """The tables of a ledger."""
+    return Tables(*(Memory(f"tables.{name}", shape) for name, shape in TABLES._asdict().items()))
+
+
+def script() -> Memory:
+    """The rows of a script."""
+    return Memory("script", (ROWS, 2), "size.script")

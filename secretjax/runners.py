@@ -1,0 +1,71 @@
+"""What takes states on: native code on a CPU, or else a program of XLA; the bits are the same.
+
+XLA's programs serve accelerators, several devices, other processors, and plug-ins with rules that
+native code cannot do. The environment's `SECRETJAX_ENGINE` asks for one of them by name.
+"""
+
+import os
+from collections.abc import Callable, Iterable, Iterator
+from functools import cache
+
+import jax
+
+from secretjax import flow, xla
+from secretjax.admission.base import Admission
+from secretjax.errors import UserError
+from secretjax.flow import LIMIT, Flow, Seen, Task
+from secretjax.mm.state import Zone
+from secretjax.native import program
+from secretjax.native.run import Native, usable
+from secretjax.native.trace import CannotTrace
+from secretjax.proposals.base import Proposal
+from secretjax.rules import Rules
+
+ENGINES = ("native", "xla")
+
+
+class Xla:
+    """By a compiled program of XLA. Both methods raise `UserError` as `flow.late` says."""
+
+    def __init__(self, run: Callable):
+        self.run = run
+
+    def to_stop(self, zones: Zone, own, tables, limit: int = LIMIT) -> tuple:
+        """Zones and registers of a block of states at `own.stop`, the scripts being `tables`."""
+        return flow.run_to_stop(self.run, zones, own, tables, limit)
+
+    def flow(self, tasks: Iterable[Task], lanes: int) -> Iterator[Seen]:
+        """States at each of their stops, at most so many at a time."""
+        return iter(Flow(self.run, tasks, lanes))
+
+
+Runner = Xla | Native
+
+
+@cache
+def of_arm(proposal: Proposal, admission: Admission, pages: int) -> Runner:
+    """States under a proposal and a rule; admission: its `program()`."""
+    asks = lambda: program.of_arm(Rules(proposal, admission))  # noqa: E731
+    return _chosen(asks) or Xla(xla.program_runner(proposal, admission, pages))
+
+
+@cache
+def of_stream(pages: int) -> Runner:
+    """Recorded streams."""
+    return _chosen(program.of_stream) or Xla(xla.stream_runner(pages))
+
+
+def _chosen(asks: Callable) -> Native | None:
+    """Native code, unless another engine is asked for or must be used."""
+    wanted = os.environ.get("SECRETJAX_ENGINE", "native")
+    if wanted not in ENGINES:
+        raise UserError(
+            f"SECRETJAX_ENGINE: '{wanted}' is no engine; it is one of {', '.join(ENGINES)}"
+        )
+    alone = jax.default_backend() == "cpu" and jax.local_device_count() == 1
+    if wanted == "xla" or not alone or not usable():
+        return None
+    try:
+        return Native(asks())
+    except CannotTrace:
+        return None
