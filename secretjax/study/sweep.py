@@ -39,6 +39,7 @@ def run(
         folder = runs.prepare(study, results)
         with runs.locked(folder):
             finished = [_shown(d) for d in _compute(study, folder, jobs, memory, cluster)]
+            _keep_times(folder, finished)
             runs.consolidate(study, folder)
             command = _command(params, overrides, jobs, results)
             finished += _execute(study, params, folder, jobs, command)
@@ -132,6 +133,21 @@ def _shown(done: Done) -> Done:
     if not sys.stderr.isatty() and not done.kept:
         print(f"{done.what}: {done.seconds:.1f} s", file=sys.stderr, flush=True)
     return done
+
+
+def _keep_times(folder: Path, finished: list[Done]) -> None:
+    """Where the time of each piece of work went, into the log; of those kept, what is there."""
+    file = folder / "log" / "timings.json"
+    try:
+        times = runs.read_json(file)
+    except UserError:
+        times = {}
+    split = {d.what: {k: round(s, 3) for k, s in d.split.items()} for d in finished if d.split}
+    runs.write_json(file, times | split)
+    if split:
+        names = sorted({name for own in split.values() for name in own})
+        total = ((name, sum(own.get(name, 0.0) for own in split.values())) for name in names)
+        print("in all: " + ", ".join(f"{n} {s:.1f} s" for n, s in total), file=sys.stderr)
 
 
 def _summary(finished: list[Done], study: Params, folder: Path) -> None:
