@@ -6,6 +6,7 @@ theme, the search and the mathematics are copied in, and `foreign` checks every 
 
 import contextlib
 import ctypes
+import glob
 import os
 import re
 import shutil
@@ -15,6 +16,8 @@ import tempfile
 from collections.abc import Iterator
 from html.parser import HTMLParser
 from pathlib import Path
+
+import psutil
 
 from secretjax.errors import UserError
 from secretjax.show import policy, site_source
@@ -111,8 +114,14 @@ def _loaded(page: str) -> list[str]:
 
 @contextlib.contextmanager
 def _scratch(out: Path) -> Iterator[Path]:
-    """A folder on the same disk as `out`, gone afterwards."""
-    folder = Path(tempfile.mkdtemp(prefix=f".{out.name}.", suffix=".part", dir=out.parent))
+    """A folder on the same disk as `out`, gone afterwards; so are those that killed ones left."""
+    begin = f".{out.name}."
+    for left in out.parent.glob(f"{glob.escape(begin)}*.part"):
+        maker = left.name.removeprefix(begin).partition(".")[0]
+        if maker.isdecimal() and not psutil.pid_exists(int(maker)):
+            shutil.rmtree(left, ignore_errors=True)
+    own = f"{begin}{os.getpid()}."
+    folder = Path(tempfile.mkdtemp(prefix=own, suffix=".part", dir=out.parent))
     try:
         yield folder
     finally:
