@@ -283,3 +283,10 @@ int64_t lists(const struct zone *z, int32_t (*rows)[3])
 			}
 	return n;
 }
+
+/* The limit of memory: a[i] = b[i] + 3 c[i] over a part of the arrays. */
+void triad(double *a, const double *b, const double *c, int64_t first, int64_t behind)
+{
+	for (int64_t i = first; i < behind; i++)
+		a[i] = b[i] + 3.0 * c[i];
+}

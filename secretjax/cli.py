@@ -290,20 +290,26 @@ def publish(
 
 @app.command()
 def bench(
-    seconds: Annotated[float, typer.Option(min=0.1, help="Measured time, about.")] = 10.0,
-    peer: Annotated[
-        bool, typer.Option("--peer", help="In turns with the same in scalar C; needs a C compiler.")
-    ] = False,
+    states: Annotated[int, typer.Option(min=1, help="Memory states.")] = 64,
+    pages: Annotated[int, typer.Option(help="Of 4 KiB, each; 131072 are 512 MiB.")] = 131_072,
+    rounds: Annotated[int, typer.Option(min=1, help="Turns of each side.")] = 5,
+    report: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="All sizes, a JSON file and figures.")
+    ] = None,
 ) -> None:
     """Measure exact events a second.
 
-    An event is one block allocated or freed, exactly as the kernel would.
+    In turns with scalar C and Numba, which answer the same requests with the same lists; an event
+    is one block allocated or freed, exactly as the kernel would. Needs a C compiler and Numba.
 
-    Example: secretjax bench --seconds 10 --peer
+    Example: secretjax bench --states 64 --rounds 5
     """
-    from secretjax import bench as measured
+    from secretjax.bench import report as measured
 
-    measured.report(seconds, peer)
+    if report is None:
+        measured.compare(pages, states, rounds)
+    else:
+        measured.report(report, rounds)
 
 
 def _publish(results: Path, out: Path) -> None:

@@ -10,11 +10,8 @@ import numpy as np
 from secretjax import admission, engine, proposals
 from secretjax.cases import StartState
 from secretjax.errors import UserError
-from secretjax.machine import infer
-from secretjax.machine.capture import base
+from secretjax.machine import infer, part
 from secretjax.machine.seen import Capture, ZoneSeen
-from secretjax.mm.layout import MAX_PAGES
-from secretjax.mm.load import zone_pages
 from secretjax.predict import CaseDemand
 
 MIB_PAGES = 256
@@ -23,6 +20,7 @@ MIB_PAGES = 256
 STEPS = ((16, 2), (64, 5))  # MiB, %
 FEW, SMALL = 8, 1 << 20  # states, and pages of a zone up to which there are as many
 MOST_AT_ONCE = 4  # proposals, as each has its own block of states
+PART = 1 << 32  # states drawn from are numbered so where a part of a zone is drawn
 HUGE_PAGES = 8  # that others ask for after each step
 METRICS = ("dm_2m_split", "dm_1g_split", "granted", "free_2m", "unmovable_pageblocks", "huge_ok")
 
@@ -34,6 +32,7 @@ class Forecast:
     pages     secret pages asked for so far, by step
     values    {proposal: {metric: int64 [states, steps]}}; metrics by METRICS, counters since the
               start; huge_ok of the step's HUGE_PAGES
+    note      what else is to be said of it, if anything
     """
 
     zone: str
@@ -41,6 +40,7 @@ class Forecast:
     values: dict[str, dict[str, np.ndarray]]
     states: int
     seed: int
+    note: str = ""
 
     def steps(self) -> list[dict]:
         """As the answer to a predict case, of the only proposal."""
@@ -70,15 +70,12 @@ def demand(pages: dict[str, int], start: StartState) -> CaseDemand:
 
 
 def start_states(seen: Capture, zone: ZoneSeen, states: int, seed: int) -> list[StartState]:
-    """Drawn start states. Raises `UserError` for a zone that is too large to be modelled."""
-    end = zone.fields["end_pfn"] - base(zone.fields["start_pfn"])
-    if zone_pages(end) > MAX_PAGES:
-        raise UserError(
-            f"{zone.title} spans {(zone.fields['end_pfn'] - zone.fields['start_pfn']) >> 18} GiB, "
-            f"at most {(MAX_PAGES >> 18) - 1} can be modelled: the capture is whole, but nothing "
-            "can be predicted from it yet; look at another zone (capture --figure --zone)"
-        )
-    return [infer.start_state(seen, zone, seed, k) for k in range(states)]
+    """Drawn start states; each of another part of the zone where that is too large (`part`)."""
+    if not part.too_large(zone):
+        return [infer.start_state(seen, zone, seed, k) for k in range(states)]
+    infer.check(zone)
+    small = (part.of(engine.generator(seed, k | PART), seen, zone) for k in range(states))
+    return [infer.start_state(*machine, seed, k) for k, machine in enumerate(small)]
 
 
 def forecast(
@@ -100,8 +97,9 @@ def forecast(
     zone = zone or seen.largest()
     pages = pages or steps(zone)
     states = states or (FEW if zone.fields["managed"] <= SMALL else FEW // 2)
-    starts = start_states(seen, zone, states, seed)
-    asked = demand(pages, starts[0])
+    starts, scale = start_states(seen, zone, states, seed), part.share(zone)
+    totals = part.demanded(list(pages.values()), scale).tolist()
+    asked = demand(dict(zip(pages, totals, strict=True)), starts[0])
     names = list(names or sorted(proposals.PROPOSALS, key=lambda n: proposals.PROPOSALS[n].slot))
 
     def values(name: str) -> dict[str, np.ndarray]:
@@ -110,12 +108,12 @@ def forecast(
         out = engine.simulate(
             starts, asked, proposals.make(name), admission.make("none"), states=states, seed=seed
         )
-        return _values(out, pages)
+        return part.whole(_values(out, pages), np.array(list(pages.values())), scale)
 
     # most of the time is compilation, which leaves the interpreter to another thread
     with ThreadPoolExecutor(min(len(os.sched_getaffinity(0)), MOST_AT_ONCE)) as pool:
         found = dict(zip(names, pool.map(values, names), strict=True))
-    return Forecast(zone.title, pages, found, states, seed)
+    return Forecast(zone.title, pages, found, states, seed, part.note(zone))
 
 
 def _values(out: engine.Outcome, pages: dict[str, int]) -> dict[str, np.ndarray]:

@@ -57,11 +57,7 @@ def start_state(
     too: to see what the drawing of one part costs.
     Raises `UserError` when the zone was captured without root.
     """
-    if zone.page_class is None or zone.type_blocks is None:
-        raise UserError(
-            f"{zone.title}: without /proc/kpageflags and /proc/pagetypeinfo no start state can be "
-            "drawn; capture as root"
-        )
+    check(zone)
     rng = generator(seed, state)
     less = base(zone.fields["start_pfn"])
     start, end = zone.fields["start_pfn"] - less, zone.fields["end_pfn"] - less
@@ -91,6 +87,15 @@ def start_state(
     if level is None:
         level = draw_mapping(rng, seen, zone, start, drawn.block_mt)
     return replace(drawn, dm_level=level)
+
+
+def check(zone: ZoneSeen) -> None:
+    """`UserError` unless the zone was captured with root."""
+    if zone.page_class is None or zone.type_blocks is None:
+        raise UserError(
+            f"{zone.title}: without /proc/kpageflags and /proc/pagetypeinfo no start state can be "
+            "drawn; capture as root"
+        )
 
 
 def _start_state(seen, zone, start, end, block_mt) -> StartState:

@@ -139,9 +139,9 @@ def compare(found: Probe, before: Capture, states: int, seed: int) -> list[str]:
     if before.largest().page_class is None:
         return [*told, "no prediction: the capture before it was made without root"]
     pages = {f"{found.mib} MiB": found.mib * MIB_PAGES}
-    guess = forecast.forecast(
-        before, states=states, seed=seed, names=["per_page"], pages=pages
-    ).values["per_page"]
+    predicted = forecast.forecast(before, states=states, seed=seed, names=["per_page"], pages=pages)
+    guess = predicted.values["per_page"]
+    told += [predicted.note] if predicted.note else []
     for what, name, have in (
         ("2 MiB", "dm_2m_split", found.splits_2m),
         ("1 GiB", "dm_1g_split", found.splits_1g),

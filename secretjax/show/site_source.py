@@ -36,6 +36,7 @@ def write(run: Path, source: Path) -> None:
     _plugins(source)
     _reference(source)
     _guides(source)
+    _bench(source)
     _provenance(run, source, manifest)
     _front(run, source, manifest)
 
@@ -233,6 +234,19 @@ def _guides(source: Path) -> None:
         (folder / path.name).write_text(text, encoding="utf-8")
         pages.append({"stem": path.stem, "title": text.partition("\n")[0].removeprefix("# ")})
     (folder / "index.md").write_text(_render("guides", pages=pages))
+
+
+def _bench(source: Path) -> None:
+    """The committed measurements of speed, if there are any, drawn anew."""
+    from secretjax.bench import figures
+
+    told = read_json(project.folder() / "results" / "published" / "bench" / "report.json")
+    folder = source / "bench"
+    folder.mkdir()
+    drawn = list(figures.draw(told, folder)) if told else []
+    shown = [{"file": f"{name}.svg", "about": figures.about(name)} for name in drawn]
+    rows = list(figures.rows(told)) if told else []
+    (folder / "index.md").write_text(_render("bench", figures=shown, rows=rows))
 
 
 def _provenance(run: Path, source: Path, manifest: Mapping[str, Any]) -> None:

@@ -151,7 +151,7 @@ class Yours:
 
 
 def _not_modelled(error: UserError) -> Markdown:
-    """A capture without root, or of a zone that is too large, is shown as far as it goes."""
+    """A capture without root is shown as far as it goes."""
     return Markdown(f"*No prediction: {error}.*")
 
 
@@ -160,7 +160,7 @@ def answers(found: Forecast) -> list[str]:
     size = list(found.pages)[-1]
     told = [
         f"With {size} of secret memory in {found.zone}, over {found.states} states drawn from "
-        "what was seen:"
+        f"what was seen{f' ({found.note})' if found.note else ''}:"
     ]
     for name, values in found.values.items():
         parts = [_span(values[m][:, -1], LABELS[m]) for m in SHOWN]

@@ -20,7 +20,7 @@ SOURCE = Path(str(resources.files("secretjax"))).parent / "benchmarks" / "buddy.
 POINTERS = ("next", "prev", "order", "movable", "type", "free", "alike")
 
 
-class _Zone(ctypes.Structure):
+class Zone(ctypes.Structure):
     """struct zone."""
 
     _fields_ = (
@@ -38,7 +38,7 @@ def library() -> ctypes.CDLL:
     compiler = shutil.which("cc") or shutil.which("gcc") or shutil.which("clang")
     if not compiler or not SOURCE.exists():
         missing = "no C compiler (cc) was found" if not compiler else f"{SOURCE.name} is not here"
-        raise UserError(f"bench: {missing}; the scalar peer needs it, without --peer it does not")
+        raise UserError(f"bench: {missing}, but the scalar peer needs it")
     with tempfile.TemporaryDirectory() as folder:
         made = Path(folder) / "buddy.so"
         flags = ["-O3", "-march=native", "-std=c11", "-shared", "-fPIC"]
@@ -81,10 +81,10 @@ class Peer:
         self.next[before] = self.prev[head] = pfn
         self.prev[pfn], self.next[pfn] = before, head
 
-    def _struct(self) -> _Zone:
+    def _struct(self) -> Zone:
         places = (getattr(self, name).ctypes.data for name in POINTERS)
         counts = (ctypes.c_int64 * TYPES)(*self.counts)
-        return _Zone(self.pages, *self.bounds, *places, counts, 0, -1)
+        return Zone(self.pages, *self.bounds, *places, counts, 0, -1)
 
     def answer(self, requests: Int32[np.ndarray, "requests 5"]) -> Int32[np.ndarray, " handles"]:
         """First page of each allocation, -1 where it is refused. requests: without snapshots."""
