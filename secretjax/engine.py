@@ -14,7 +14,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from secretjax import metrics, processes, runners
+from secretjax import clock, metrics, processes, runners
 from secretjax.admission.base import Admission
 from secretjax.errors import UserError
 from secretjax.flow import Seen, Task
@@ -195,20 +195,33 @@ class Simulation:
         pages, steps = pages_of(self.bases[0]), tuple(name for name, _ in self.task(0).stops)
         shape, digests = (len(wanted), len(steps)), np.zeros((len(wanted), 2), np.uint32)
         values = {name: np.zeros(shape, np.int64) for name in metrics.METRICS}
-        for seen in self.seen(wanted, lanes) if len(wanted) else ():
+        for seen in clocked(self.seen(wanted, lanes) if len(wanted) else iter(())):
             rows = np.array([wanted.index(task.number) for task in seen.tasks])
             points = np.array([task.point for task in seen.tasks])
-            found = np.asarray(measurer(pages)(seen.zones, seen.own))
-            for name, column in zip(metrics.METRICS, found.T, strict=True):
-                values[name][rows, points] = column[: len(rows)]
-            ends = np.flatnonzero(points == len(steps) - 1)
-            if len(ends):
-                digests[rows[ends]] = np.asarray(digest(seen.zones))[ends]
+            with clock.spent("metrics"):
+                found = np.asarray(measurer(pages)(seen.zones, seen.own))
+                for name, column in zip(metrics.METRICS, found.T, strict=True):
+                    values[name][rows, points] = column[: len(rows)]
+                ends = np.flatnonzero(points == len(steps) - 1)
+                if len(ends):
+                    digests[rows[ends]] = np.asarray(digest(seen.zones))[ends]
         for name, metric in metrics.METRICS.items():
             if metric.counter:
                 values[name] = values[name] - values[name][:, :1]
         names = tuple(self.starts[i % len(self.starts)].name for i in wanted)
         return Outcome(steps, values, names, digests)
+
+
+def clocked(coming: Iterator[Seen]) -> Iterator[Seen]:
+    """The same; what it took goes to `clock` as ageing, up to the first point, or as demand."""
+    while True:
+        with clock.spent("demand") as frame:
+            seen = next(coming, None)
+            if seen is not None and all(task.point == 0 for task in seen.tasks):
+                frame[0] = "age"
+        if seen is None:
+            return
+        yield seen
 
 
 def simulate(

@@ -3,9 +3,18 @@
 import difflib
 from collections.abc import Iterable
 
+LONGEST = 2000  # characters
+
 
 class UserError(ValueError):
-    """One sentence for the user: where, what was found, what is allowed, the likely fix."""
+    """One sentence for the user: where, what was found, what is allowed, the likely fix.
+
+    It is one line, whatever it quotes.
+    """
+
+    def __init__(self, sentence: str):
+        text = " ".join(sentence.split())
+        super().__init__(text if len(text) <= LONGEST else f"{text[: LONGEST - 4]} ...")
 
 
 def suggestion(found: str, known: Iterable[str]) -> str:

@@ -10,7 +10,7 @@ from functools import cache
 
 import jax
 
-from secretjax import flow, xla
+from secretjax import clock, flow, xla
 from secretjax.admission.base import Admission
 from secretjax.errors import UserError
 from secretjax.flow import LIMIT, Flow, Seen, Task
@@ -66,6 +66,7 @@ def _chosen(asks: Callable) -> Native | None:
     if wanted == "xla" or not alone or not usable():
         return None
     try:
-        return Native(asks())
+        with clock.spent("compile"):
+            return Native(asks())
     except CannotTrace:
         return None

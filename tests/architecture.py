@@ -15,7 +15,7 @@ MODULES = sorted(PACKAGE.rglob("*.py"))
 
 # From the ground up; each may import itself and those below it. A part is a module or a folder.
 FLOORS = {
-    "ground": ("errors", "files", "registry", "project"),
+    "ground": ("clock", "errors", "files", "registry", "project"),
     "the kernel": ("mm", "ledger"),
     "plug-ins": ("proposals", "admission", "workloads", "metrics"),
     "the engine": (

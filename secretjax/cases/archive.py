@@ -6,6 +6,7 @@ damaged file makes zipfile or numpy raise becomes one sentence.
 
 import json
 import struct
+import sys
 import warnings
 import zipfile
 from collections.abc import Iterator
@@ -131,14 +132,20 @@ class Archive:
     def strings(self, name: str, most: int) -> tuple[str, ...]:
         """A row of short names."""
         array = self._array(name, "U", (None,), most)
-        with _damage(f"array '{name}'"):
-            return tuple(array.tolist())
+        return tuple(self._texts(name, array).tolist())
 
     def text(self, name: str) -> str:
         """One text."""
         array = self._array(name, "U", (), 1)
+        return self._texts(name, array).item()
+
+    def _texts(self, name: str, array: np.ndarray) -> np.ndarray:
+        """The same. Beyond Unicode numpy makes texts at which Python fails much later."""
         with _damage(f"array '{name}'"):
-            return array.item()
+            codes = np.frombuffer(array.tobytes(), array.dtype.byteorder.replace("|", "=") + "u4")
+            if codes.size and codes.max() > sys.maxunicode:
+                raise ValueError(f"{codes.max()} is no character")
+            return array
 
     def json(self, name: str) -> object:
         """One text of JSON; a key given twice is an error."""

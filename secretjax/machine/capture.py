@@ -173,8 +173,8 @@ def settings(root: Path, kernel: str) -> dict:
 
 def secretmem(root: Path) -> str:
     """Whether memfd_secret is on: secretmem.enable, which is on by default since 6.5."""
-    said = root / "sys/module/secretmem/parameters/enable"
     try:
-        return "on" if said.read_text().strip() in ("Y", "1") else "off"
-    except OSError:
+        said = proc.text(root, "sys/module/secretmem/parameters/enable")
+        return "on" if said.strip() in ("Y", "1") else "off"
+    except UserError:
         return "unknown"

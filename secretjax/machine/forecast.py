@@ -3,7 +3,7 @@
 import os
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -102,18 +102,30 @@ def forecast(
     asked = demand(dict(zip(pages, totals, strict=True)), starts[0])
     names = list(names or sorted(proposals.PROPOSALS, key=lambda n: proposals.PROPOSALS[n].slot))
 
+    common = engine.prepared(
+        starts, asked, proposals.make("keep_mapped"), admission.make("none"), seed, 0
+    )
+
     def values(name: str) -> dict[str, np.ndarray]:
         if progress:
             progress(name)
-        out = engine.simulate(
-            starts, asked, proposals.make(name), admission.make("none"), states=states, seed=seed
-        )
+        out = simulation(common, proposals.make(name)).outcome(states, engine.LANES)
         return part.whole(_values(out, pages), np.array(list(pages.values())), scale)
 
     # most of the time is compilation, which leaves the interpreter to another thread
     with ThreadPoolExecutor(min(len(os.sched_getaffinity(0)), MOST_AT_ONCE)) as pool:
         found = dict(zip(names, pool.map(values, names), strict=True))
     return Forecast(zone.title, pages, found, states, seed, part.note(zone))
+
+
+def simulation(common: engine.Simulation, proposal) -> engine.Simulation:
+    """The same of another proposal; zones are loaded again only where it shapes start states."""
+    shaped = [proposal.prepare(start) for start in common.starts]
+    if all(a is b for a, b in zip(shaped, common.starts, strict=True)):
+        return replace(common, proposal=proposal)
+    return engine.prepared(
+        common.starts, common.demand, proposal, common.admission, common.seed, common.ageing
+    )
 
 
 def _values(out: engine.Outcome, pages: dict[str, int]) -> dict[str, np.ndarray]:

@@ -103,7 +103,7 @@ def pagetypeinfo(root: Path) -> dict[tuple[int, str], tuple[np.ndarray, np.ndarr
     for line in text(root, "proc/pagetypeinfo").splitlines():
         head = ZONE_LINE.match(line)
         if line.startswith("Page block order:"):
-            order = int(line.split(":")[1])
+            (order,) = _numbers(path, line.partition(":")[2], 1)
         elif line.startswith("Number of blocks type"):
             columns = [TYPES.index(t) for t in line.split("type", 1)[1].split() if t in TYPES]
         elif head and ", type" in line:
@@ -115,7 +115,7 @@ def pagetypeinfo(root: Path) -> dict[tuple[int, str], tuple[np.ndarray, np.ndarr
                 table[TYPES.index(name)] = _orders(path, rest.replace(">", " "))
         elif head and columns:
             row = np.zeros(6, np.int64)
-            row[columns] = [int(n) for n in line[head.end() :].split()[: len(columns)]]
+            row[columns] = _numbers(path, line[head.end() :], len(columns))
             blocks[int(head[1]), head[2]] = row
     if order != PAGEBLOCK_ORDER or not blocks:
         raise UserError(
@@ -133,6 +133,17 @@ def _orders(path: Path, numbers: str) -> np.ndarray:
             "pages of 4 KiB); capture another machine"
         )
     return np.array(found, np.int64)
+
+
+def _numbers(path: Path, said: str, count: int) -> list[int]:
+    """The first `count` whole numbers of what a line says."""
+    found = said.split()[:count]
+    if len(found) < count or not all(re.fullmatch(r"[0-9]{1,18}", n) for n in found):
+        raise UserError(
+            f"{path}: found '{said.strip()[:60]}', but {count} whole numbers are expected there; "
+            "capture another machine"
+        )
+    return [int(n) for n in found]
 
 
 def chosen(root: Path, name: str) -> str:

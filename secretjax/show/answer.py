@@ -43,7 +43,7 @@ def claims(rows: Iterable[Mapping[str, str]], folder: str = "", there: Container
     """
     shown = []
     for row in rows:
-        cells = {key: html.escape(value) for key, value in row.items()}
+        cells = {key: html.escape(str(value)) for key, value in row.items()}
         cells["why"] = re.sub(r"`([^`]*)`", r"<code>\1</code>", cells["why"])
         where = cells["notebook"].partition("_")[0]
         if row["notebook"] in there:

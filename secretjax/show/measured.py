@@ -167,6 +167,12 @@ class Measured:
         for key, rows in samples.groupby(["demand", "arm", "metric"], sort=False).indices.items():
             # Rows lie by state, then step: see `Run.samples`.
             shape = self.params.states, len(self._steps[key[0]])
+            if len(rows) != shape[0] * shape[1]:
+                raise UserError(
+                    f"{run.folder / 'samples.parquet'}: {len(rows)} rows of {', '.join(key)}, but "
+                    f"{shape[0]} states at {shape[1]} measuring points are expected; remove the "
+                    "folder and run the study again"
+                )
             self._values[key] = numbers[rows].reshape(shape)
 
     def demand_steps(self, demand: str) -> list[str]:

@@ -57,9 +57,12 @@ def read_json(path: Path) -> dict[str, Any]:
 def read_notebook(path: Path) -> nbformat.NotebookNode:
     """The notebook in `path`; a `UserError` says which file is none."""
     try:
-        return nbformat.read(path, as_version=4)
-    except (ValueError, AttributeError, KeyError, nbformat.ValidationError) as e:
-        raise UserError(f"{path}: no notebook ({e}); run the study again") from e
+        found = nbformat.read(path, as_version=4)
+        nbformat.validate(found)
+        return found
+    except (ValueError, AttributeError, KeyError, TypeError, nbformat.ValidationError) as e:
+        reason = str(e).strip().splitlines()[:1]
+        raise UserError(f"{path}: no notebook ({''.join(reason)}); run the study again") from e
 
 
 def title(notebook: nbformat.NotebookNode, path: Path) -> str:
@@ -272,7 +275,7 @@ def _rows(values: Mapping[str, Any], prefix: str = "") -> Iterable[tuple[str, st
     """Nested values as (dotted key, text) rows."""
     for key, value in values.items():
         if isinstance(value, list) and value and all(isinstance(v, Mapping) for v in value):
-            value = {v.get("name", number): v for number, v in enumerate(value)}
+            value = {str(v.get("name", number)): v for number, v in enumerate(value)}
         if isinstance(value, Mapping) and value:
             yield from _rows(value, f"{prefix}{key}.")
         else:
@@ -288,9 +291,18 @@ def _validated(arm: Mapping[str, Any]) -> bool:
         return False
 
 
-def _front(run: Path, source: Path, manifest: Mapping[str, Any]) -> None:
+def _params(run: Path, manifest: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, bool]]:
+    """The manifest's params, and of each arm whether captures cover it."""
     params = manifest.get("params", {})
-    arms = {arm["name"]: _validated(arm) for arm in params.get("arms", []) if "name" in arm}
+    arms = params.get("arms", []) if isinstance(params, dict) else None
+    named = isinstance(arms, list) and all(isinstance(arm, dict) for arm in arms)
+    if not named or not all(isinstance(arm.get("name", ""), str) for arm in arms):
+        raise UserError(f"{run / 'manifest.json'}: its params are none; run the study again")
+    return params, {arm["name"]: _validated(arm) for arm in arms if "name" in arm}
+
+
+def _front(run: Path, source: Path, manifest: Mapping[str, Any]) -> None:
+    params, arms = _params(run, manifest)
     question = params.get("question") or manifest.get("question")
     figure = next((run / "figures").glob("answer*.svg"), None)
     if figure:
@@ -310,6 +322,10 @@ def _front(run: Path, source: Path, manifest: Mapping[str, Any]) -> None:
 
 def _claims(run: Path) -> str:
     """The claims and their answers, as notebook 00 left them; nothing if it was not run."""
-    rows = read_json(run / "figures" / "claims.json").get("claims", [])
+    file, keys = run / "figures" / "claims.json", ("id", "question", "answer", "why", "notebook")
+    rows = read_json(file).get("claims", [])
+    whole = isinstance(rows, list) and all(isinstance(row, dict) for row in rows)
+    if not whole or not all(isinstance(row.get(key), str) for row in rows for key in keys):
+        raise UserError(f"{file}: holds no claims with {', '.join(keys)}; run the study again")
     there = {path.stem for path in (run / "notebooks").glob("*.ipynb")}
     return answer.claims(rows, "notebooks/", there) if rows else ""

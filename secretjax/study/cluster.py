@@ -27,8 +27,8 @@ def compute(
     state: int,
     gib: float | None,
     study: str,
-) -> Iterator[tuple[str, float]]:
-    """Computes these and yields what is done, and the seconds it took.
+) -> Iterator[tuple[str, dict[str, float]]]:
+    """Computes these and yields what is done, and where its time went.
 
     state: bytes of the study's largest state. gib: memory of each worker; None: its own limit.
     Raises `UserError` where there is no scheduler, or the workers have another source, or a
@@ -44,11 +44,11 @@ def compute(
         try:
             for future in dask.as_completed(futures, loop=client.loop):
                 what = futures[future]
-                seconds, found = _result(dask, future, what)
+                split, found = _result(dask, future, what)
                 with replacing(missing[what].file) as temporary:
                     temporary.write_bytes(found)
                 future.release()
-                yield what, seconds
+                yield what, split
         except BaseException:
             client.cancel(list(futures), force=True)
             raise
@@ -75,7 +75,7 @@ def _client(dask: Any, scheduler: str) -> Any:
         ) from e
 
 
-def _result(dask: Any, future: Any, what: str) -> tuple[float, bytes]:
+def _result(dask: Any, future: Any, what: str) -> tuple[dict[str, float], bytes]:
     try:
         return future.result()
     except UserError as e:
@@ -100,8 +100,8 @@ def _source() -> str:
 
 def _there(
     task: points.Task, state: int, gib: float | None, study: str, source: str
-) -> tuple[float, bytes]:
-    """On a worker: seconds and the bytes of the point's file."""
+) -> tuple[dict[str, float], bytes]:
+    """On a worker: where the time went, and the bytes of the point's file."""
     from distributed import get_worker
 
     worker = get_worker()

@@ -16,8 +16,8 @@ from secretjax.study.params import Ageing, Arm, Demand, Params
 FORM = 1
 DIGITS = 12
 SIMULATION = (
-    "mm", "metrics", "workloads", "cases", "native", "engine.py", "flow.py", "ledger.py",
-    "processes.py", "program.py", "registry.py", "rules.py", "runners.py", "xla.py",
+    "mm", "metrics", "workloads", "cases", "native", "clock.py", "engine.py", "flow.py",
+    "ledger.py", "processes.py", "program.py", "registry.py", "rules.py", "runners.py", "xla.py",
 )  # fmt: skip
 LIBRARIES = ("jax", "matplotlib", "numpy", "pandas", "papermill", "pyarrow", "scipy", "seaborn")
 ROOT = project.PACKAGE

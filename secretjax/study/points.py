@@ -10,14 +10,14 @@ import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import Executor, Future, ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
-from dataclasses import dataclass
-from functools import partial
+from dataclasses import dataclass, field
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
 
-from secretjax import proposals
+from secretjax import clock, proposals
 from secretjax.errors import UserError
 from secretjax.study import identity, memory, plugins, runs, tables
 from secretjax.study.params import Ageing, Arm, Demand, Params, unlike_default
@@ -30,6 +30,7 @@ class Done:
     what: str
     kept: bool
     seconds: float
+    split: dict[str, float] = field(default_factory=dict)  # seconds by `clock`'s names
 
 
 @dataclass(frozen=True)
@@ -68,8 +69,8 @@ def compute(
         return
     from secretjax.study import cluster
 
-    for what, seconds in cluster.compute(missing, scheduler, state, gib, study.name):
-        yield Done(what, False, seconds)
+    for what, split in cluster.compute(missing, scheduler, state, gib, study.name):
+        yield Done(what, False, sum(split.values()), split)
 
 
 def _pieces(study: Params, folder: Path) -> Iterator[tuple[str, Task, pa.Schema | None]]:
@@ -111,10 +112,11 @@ def workers(jobs: int) -> Executor:
     return ProcessPoolExecutor(jobs, mp_context=spawn, initializer=_watch, initargs=(os.getpid(),))
 
 
-def _as_done(tasks: dict[Future[float], str]) -> Iterator[Done]:
+def _as_done(tasks: dict[Future[dict[str, float]], str]) -> Iterator[Done]:
     for future in as_completed(tasks):
         try:
-            yield Done(tasks[future], False, future.result())
+            split = future.result()
+            yield Done(tasks[future], False, sum(split.values()), split)
         except BrokenProcessPool as e:
             raise UserError(
                 f"{tasks[future]}: its process was ended from outside, most likely for want of "
@@ -133,11 +135,25 @@ def _watch(parent: int) -> None:
     threading.Thread(target=end_with_parent, daemon=True).start()
 
 
-def timed(task: Task, lanes: int) -> float:
-    """Computes it, so many states at a time; the seconds it took."""
-    begin = time.perf_counter()
-    tables.write(task.rows(lanes), task.file)
-    return time.perf_counter() - begin
+def timed(task: Task, lanes: int) -> dict[str, float]:
+    """Computes it, so many states at a time; the seconds it took, by what they were spent on."""
+    _listen()
+    clock.taken()
+    with clock.spent("rest"):
+        tables.write(task.rows(lanes), task.file)
+    return clock.taken()
+
+
+@cache
+def _listen() -> None:
+    """JAX tells the clock what it compiles."""
+    from jax import monitoring
+
+    def compiled(event: str, seconds: float, **_: object) -> None:
+        if event.startswith("/jax/core/compile/"):
+            clock.add("compile", seconds)
+
+    monitoring.register_event_duration_secs_listener(compiled)
 
 
 def given(run: Callable[..., Any], study: Params, arm: Arm, demand: Demand) -> Callable[..., Any]:

@@ -91,7 +91,8 @@ class Run:
         """
         if not self.params.kernel_states:
             return pd.DataFrame(), pd.DataFrame()
-        replay, predict = (tables.read(self.folder / name).to_pandas() for name in KERNEL_FILES)
+        kinds = zip(KERNEL_FILES, (tables.REPLAY, tables.PREDICT), strict=True)
+        replay, predict = (tables.read(self.folder / name, s).to_pandas() for name, s in kinds)
         return replay, predict
 
     def ageing(self) -> pd.DataFrame:

@@ -11,7 +11,7 @@ from pathlib import Path
 from tqdm import tqdm
 
 from secretjax.errors import UserError
-from secretjax.study import executed, identity, points, runs
+from secretjax.study import executed, expected, identity, points, runs
 from secretjax.study import params as params_file
 from secretjax.study.params import Params
 from secretjax.study.points import Done
@@ -38,7 +38,9 @@ def run(
     with _environment(results):
         folder = runs.prepare(study, results)
         with runs.locked(folder):
+            print(expected.told(study, jobs), file=sys.stderr, flush=True)
             finished = [_shown(d) for d in _compute(study, folder, jobs, memory, cluster)]
+            _keep_times(folder, finished)
             runs.consolidate(study, folder)
             command = _command(params, overrides, jobs, results)
             finished += _execute(study, params, folder, jobs, command)
@@ -132,6 +134,21 @@ def _shown(done: Done) -> Done:
     if not sys.stderr.isatty() and not done.kept:
         print(f"{done.what}: {done.seconds:.1f} s", file=sys.stderr, flush=True)
     return done
+
+
+def _keep_times(folder: Path, finished: list[Done]) -> None:
+    """Where the time of each piece of work went, into the log; of those kept, what is there."""
+    file = folder / "log" / "timings.json"
+    try:
+        times = runs.read_json(file)
+    except UserError:
+        times = {}
+    split = {d.what: {k: round(s, 3) for k, s in d.split.items()} for d in finished if d.split}
+    runs.write_json(file, times | split)
+    if split:
+        names = sorted({name for own in split.values() for name in own})
+        total = ((name, sum(own.get(name, 0.0) for own in split.values())) for name in names)
+        print("in all: " + ", ".join(f"{n} {s:.1f} s" for n, s in total), file=sys.stderr)
 
 
 def _summary(finished: list[Done], study: Params, folder: Path) -> None:

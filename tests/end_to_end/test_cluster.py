@@ -20,7 +20,7 @@ import os, signal, sys, threading, time
 from pathlib import Path
 from distributed import Client, LocalCluster, WorkerPlugin
 from secretjax.errors import UserError
-from secretjax.study import params, points, runs, sweep
+from secretjax.study import cluster, sweep
 from tests import study_fakes
 
 class Fakes(WorkerPlugin):
@@ -38,10 +38,6 @@ def victim(worker, point):
         print("killed", flush=True)
     threading.Thread(target=end, daemon=True).start()
 
-def another_source():
-    from secretjax.study import cluster
-    cluster._source = lambda: "another"
-
 if __name__ == "__main__":
     file, results = Path(sys.argv[1]), Path(sys.argv[2])
     study_fakes.install(setattr, frozen=True)
@@ -50,7 +46,7 @@ if __name__ == "__main__":
         client.register_plugin(Fakes())
         victim(local.workers[0], results)
         sweep.run(file, [], 1, results, cluster=local.scheduler_address)
-        client.run(another_source)
+        cluster._source = lambda: "another"  # of the command; the workers have theirs
         try:
             sweep.run(file, ["seed=8"], 1, results / "8", cluster=local.scheduler_address)
         except UserError as e:

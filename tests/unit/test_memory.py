@@ -72,7 +72,7 @@ def test_the_points_run_as_many_states_at_a_time_as_fit(tmp_path, monkeypatch):
     asked = []
     study_fakes.install(partial(monkeypatch.setattr, raising=False))
     study = params.load(study_fakes.make_study(tmp_path))
-    monkeypatch.setattr(points, "timed", lambda task, lanes: asked.append(lanes) or 0.0)
+    monkeypatch.setattr(points, "timed", lambda task, lanes: asked.append(lanes) or {"rest": 1.0})
     monkeypatch.setattr(memory, "largest", lambda study: 100 << 20)
     list(points.compute(study, tmp_path, 2, gib=2.9))
     assert asked == [2] * 4  # in one process: two do not fit

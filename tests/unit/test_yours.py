@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from secretjax import cases, cli, proposals
+from secretjax import admission, cases, cli, engine, proposals
 from secretjax.errors import UserError
 from secretjax.machine import forecast, infer, lab, loss, probe, seen
 from secretjax.predict import predict_file
@@ -137,7 +137,8 @@ def test_a_row_of_the_table_is_what_is_measured():
 def test_every_proposal_is_asked(monkeypatch):
     asked = []
     monkeypatch.setattr(forecast, "_values", lambda out, pages: {})
-    monkeypatch.setattr(forecast.engine, "simulate", lambda *a, **o: asked.append(a[2].name))
+    outcome = lambda self, states, lanes: asked.append(self.proposal.name)  # noqa: E731
+    monkeypatch.setattr(forecast.engine.Simulation, "outcome", outcome)
     found = forecast.forecast(shown_of("b_512_s1"), states=1, pages={"4 MiB": 1024}).values
     assert set(found) == set(asked) == set(proposals.table())
 
@@ -151,6 +152,17 @@ def test_a_machine_is_forecast():
         assert set(found) == set(forecast.METRICS)
     assert (values["keep_mapped"]["dm_2m_split"] == 0).all()
     assert (values["per_page"]["dm_2m_split"] >= 2).all()
+
+
+def test_zones_loaded_once_give_what_each_proposal_alone_does():
+    machine = shown_of("b_512_s1")
+    starts = forecast.start_states(machine, machine.zones[0], 2, 1)
+    demand, rule = forecast.demand({"4 MiB": 1024}, starts[0]), admission.make("none")
+    common = engine.prepared(starts, demand, proposals.make("keep_mapped"), rule, 1, 0)
+    for name in ("per_page", "fixed_pool"):  # which is given an area at boot
+        mine = forecast.simulation(common, proposals.make(name)).outcome(2, 2)
+        alone = engine.simulate(starts, demand, proposals.make(name), rule, states=2, seed=1)
+        np.testing.assert_array_equal(mine.digests, alone.digests)
 
 
 def test_a_demand_is_a_share_of_a_small_zone_and_a_size_of_a_large_one():
