@@ -99,7 +99,7 @@ def test_the_report_is_measured_and_drawn(tmp_path, monkeypatch):
     told = {row["figure"]: len(row["rates"]) for row in found["rows"]}
     assert told == {"cores": 2, "states": 2, "pages": 2}
     assert {row["side"] for row in found["rows"]} == set(figures.LOOKS)
-    assert all(rate > 0 for row in found["rows"] for rate in row["rates"])
+    assert all(rate > 0 for row in found["rows"] for rate in row["rates"] + row["cpu_rates"])
     assert found["machine"]["cpu"] and found["triad_gb_s"]["1"] > 0
     for name in figures.FIGURES:
         assert (tmp_path / f"{name}.svg").stat().st_size > 5000
