@@ -22,7 +22,7 @@ FEW, SMALL = 8, 1 << 20  # states, and pages of a zone up to which there are as 
 MOST_AT_ONCE = 4  # proposals, as each has its own block of states
 PART = 1 << 32  # states drawn from are numbered so where a part of a zone is drawn
 HUGE_PAGES = 8  # that others ask for after each step
-METRICS = ("dm_2m_split", "dm_1g_split", "granted", "free_2m", "unmovable_pageblocks", "huge_ok")
+METRICS = ("dm_2m_split", "dm_1g_split", "granted", "free_2m", "huge_ok")
 
 
 @dataclass(frozen=True)

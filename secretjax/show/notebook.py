@@ -4,6 +4,7 @@ Sentences are made from the run's numbers, and each number quoted is kept by nam
 `figures/numbers`; no number in a notebook is typed by hand.
 """
 
+import html
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -63,7 +64,7 @@ class Study(Measured):
         p = self.params
         demands = " and ".join(f"`{d.name}`" for d in p.demands)
         return Markdown(
-            f"**{' '.join(p.question.split())}**\n\n"
+            f"**{html.escape(' '.join(p.question.split()), quote=False)}**\n\n"
             f"{len(self.arms)} arms face the demands {demands} in {p.states} memory states each. "
             f"The states come from {len(p.starts)} captured ones ({sentences.code(p.starts)}), "
             f"each aged by {plain(p.ageing_events)} background events of its own. Differences are "

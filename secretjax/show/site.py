@@ -17,7 +17,7 @@ from html.parser import HTMLParser
 from pathlib import Path
 
 from secretjax.errors import UserError
-from secretjax.show import site_source
+from secretjax.show import policy, site_source
 
 MARK = ".secretjax-site"
 AT_FDCWD, RENAME_EXCHANGE = -100, 2
@@ -46,6 +46,7 @@ def publish(results: Path, out: Path) -> Path:
                 f"{page}: would load {address}, but a page may load only what the site holds; "
                 "let the notebook show a static figure instead"
             )
+        policy.seal(built)
         (built / MARK).write_text(f"{run.name}\n")
         _swap(built, out, scratch / "old")
     return out

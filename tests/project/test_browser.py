@@ -3,6 +3,7 @@
 import functools
 import http.server
 import os
+import re
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -136,6 +137,30 @@ def test_figures_are_drawn_on_white(visit, scheme):
         )
         assert style == ["rgb(255, 255, 255)", "none"]
     assert page.locator("html").get_attribute("data-theme") == scheme
+
+
+def test_a_script_that_a_name_or_an_output_brings_along_never_runs(chromium, built_site, tmp_path):
+    """Even where nobody escaped it: the policy at the top of the page is the second lock."""
+    page = (built_site / "notebooks" / "10_match.html").read_text(encoding="utf-8")
+    rules = re.search(r'<meta http-equiv="Content-Security-Policy" content="([^"]+)"', page)[1]
+    assert "'unsafe-inline'" not in rules.split("script-src")[1].split(";")[0]
+    assert "unsafe-eval" not in rules and "default-src 'none'" in rules
+    evil = (
+        "<script>document.title = 'stolen'</script><img src=x onerror=\"document.title='stolen'\">"
+    )
+    shown = page.replace("</h1>", f"</h1>{evil}", 1)
+    assert shown != page
+    (tmp_path / "evil.html").write_text(shown, encoding="utf-8")
+    (tmp_path / "plain.html").write_text(f"<html><body>{evil}", encoding="utf-8")
+    context = chromium.new_context()
+    try:
+        opened = context.new_page()
+        opened.goto((tmp_path / "evil.html").as_uri(), wait_until="networkidle")
+        assert opened.title() != "stolen" and opened.title()
+        opened.goto((tmp_path / "plain.html").as_uri(), wait_until="networkidle")
+        assert opened.title() == "stolen", "it would run without the policy"
+    finally:
+        context.close()
 
 
 def test_mathematics_is_set(visit):
