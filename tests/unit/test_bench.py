@@ -113,3 +113,14 @@ def test_other_rules_and_a_missing_compiler_are_one_sentence(start, monkeypatch)
     with pytest.raises(UserError, match="no C compiler"):
         peer.library()
     peer.library.cache_clear()
+
+
+def test_the_committed_report_is_drawn_for_the_site(tmp_path):
+    path = Path(__file__).parents[2] / "results" / "published" / "bench" / "report.json"
+    found = json.loads(path.read_text())
+    assert [figures.about(name) for name in figures.draw(found, tmp_path)]
+    rows = list(figures.rows(found))
+    assert {row[0] for row in rows} == {"cores", "states", "pages"}
+    assert {row[1] for row in rows} == set(figures.LOOKS)
+    pages = {row["pages"] for row in found["rows"] if row["figure"] == "pages"}
+    assert {1 << 17, 1 << 22} <= pages
