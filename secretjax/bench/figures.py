@@ -18,7 +18,7 @@ LOOKS = {
     "scalar C": {"color": "#222222", "marker": "^", "linestyle": "-"},
     "Numba": {"color": "#d55e00", "marker": "D", "linestyle": (0, (1, 1.2))},
 }
-RATE = "million events a second"
+RATE = "million events a CPU second"
 
 
 def draw(found: dict[str, Any], folder: Path) -> Iterator[str]:
@@ -36,19 +36,19 @@ def about(name: str) -> str:
 
 
 def rows(found: dict[str, Any]) -> Iterator[tuple[str, ...]]:
-    """All numbers as texts: figure, side, pages, states, threads, median, slowest, fastest."""
+    """All numbers as texts: figure, side, pages, states, threads, rate, and three a CPU second."""
     for row in found["rows"]:
-        rates = (f(row["rates"]) for f in (median, min, max))
+        rates = (median(row["rates"]), *(f(row["cpu_rates"]) for f in (median, min, max)))
         counts = (f"{row[key]:,}" for key in ("pages", "states", "threads"))
         yield row["figure"], row["side"], *counts, *(f"{rate:.2f}" for rate in rates)
 
 
 def along(found: dict[str, Any], which: str, key: str) -> dict[str, list[tuple[int, list[float]]]]:
-    """{side: (value of `key`, rates)} of the rows of one figure."""
+    """{side: (value of `key`, rates a CPU second)} of the rows of one figure."""
     lines: dict[str, list[tuple[int, list[float]]]] = {}
     for row in found["rows"]:
         if row["figure"] == which:
-            lines.setdefault(row["side"], []).append((row[key], row["rates"]))
+            lines.setdefault(row["side"], []).append((row[key], row["cpu_rates"]))
     return lines
 
 
@@ -79,7 +79,8 @@ def _rests_on(found: dict[str, Any]) -> str:
     return (
         f"{told['cpu']}, {told['cores']} cores, load {told['load']} before; {versions}. "
         f"{found['events']:,} events a state, "
-        "the same for all sides; medians of rounds in turns, bars from the slowest to the fastest."
+        "the same for all sides; medians of rounds in turns, bars from the slowest to the fastest. "
+        "A thread that waits for a CPU does not count."
     )
 
 
@@ -91,7 +92,7 @@ def _framed(found: dict[str, Any], panels: int = 1) -> tuple[Figure, Any]:
 
 
 def pages(found: dict[str, Any]) -> Figure:
-    """Throughput against the size of a state."""
+    """Events a CPU second against the size of a state."""
     figure, axis = _framed(found)
     lines = along(found, "pages", "pages")
     _lines(axis, lines)
@@ -102,7 +103,7 @@ def pages(found: dict[str, Any]) -> Figure:
 
 
 def states(found: dict[str, Any]) -> Figure:
-    """Time for all states against their number: a line of slope one is linear cost."""
+    """CPU time for all states against their number: a line of slope one is linear cost."""
     figure, axis = _framed(found)
     lines = along(found, "states", "states")
     for side, points in lines.items():
@@ -112,13 +113,13 @@ def states(found: dict[str, Any]) -> Figure:
     _named(axis, ticks, lambda n: f"{n:,}")
     axis.set_yscale("log", base=2)
     axis.yaxis.set_major_formatter(FuncFormatter(lambda y, _: f"{y:g}"))
-    axis.set(xlabel="states of 512 MiB", ylabel="seconds")
+    axis.set(xlabel="states of 512 MiB", ylabel="CPU seconds")
     style.legend(figure, axis)
     return figure
 
 
 def cores(found: dict[str, Any]) -> Figure:
-    """Throughput against threads, and what the memory's bandwidth would allow."""
+    """Events a CPU second against threads (level: all cores count), and the memory's bandwidth."""
     figure, (left, right) = _framed(found, 2)
     lines = along(found, "cores", "threads")
     _lines(left, lines)

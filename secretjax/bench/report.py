@@ -1,8 +1,10 @@
 """All sides in turns, and what came out: medians in a JSON file with the machine named.
 
 A rate is events (blocks handed out or given back) by the seconds in which all states were taken to
-their ends; putting the zones back is not part of it. Sides take turns within a round, so that a
-busy moment of the machine meets all of them; the first turn of each is not counted.
+their ends; putting the zones back is not part of it. Where others use the machine too, the rate a
+second of CPU time says more: what does not get a CPU does not count. Sides take turns within a
+round, so that a busy moment of the machine meets all of them; the first turn of each is not
+counted.
 """
 
 import ctypes
@@ -17,7 +19,7 @@ from collections.abc import Callable, Iterable, Sequence
 from importlib import metadata
 from pathlib import Path
 from statistics import median
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -31,6 +33,7 @@ BLOCK = 64  # states that are in memory at a time, fewer where they are large
 MOST = 1 << 29  # bytes that the states of one side may take
 LEAST = 0.3  # seconds that a turn takes: short ones say more about the scheduler
 PAGES, STATES = 1 << 17, 64
+MANY = 2048  # states that take so long that once is enough
 STATE_COUNTS = (256, 1024, 4096, 16_384)
 PAGE_COUNTS = tuple(1 << k for k in range(17, 23))
 TRIAD = 1 << 24  # doubles in each of its three arrays
@@ -75,24 +78,34 @@ def contenders(
     return [kind(start, requests, threads) for kind in kinds]
 
 
-def rounds(given: Sequence[sides.Side], states: int, turns: int) -> dict[str, list[float]]:
-    """{side: million events a second in each round}, `states` being taken in blocks.
+class Rates(NamedTuple):
+    """Million events of each round: a second, and a second of a CPU that was given to us."""
+
+    wall: list[float]
+    cpu: list[float]
+
+
+def rounds(given: Sequence[sides.Side], states: int, turns: int) -> dict[str, Rates]:
+    """{side: its rates}, `states` being taken in blocks.
 
     Raises `UserError` where two sides end with different lists.
     """
-    found: dict[str, list[float]] = {side.name: [] for side in given}
+    found = {side.name: Rates([], []) for side in given}
     for turn in range(turns + 1):
         for side in given:
             count, events = side.asked.shape[:2]
-            blocks, spent = 0, 0.0
+            blocks, spent, used = 0, 0.0, 0.0
             while blocks < (states // count if turn else 1) or spent < LEAST * bool(turn):
                 side.reset()
-                begin = time.perf_counter()
+                begin, before = time.perf_counter(), time.process_time()
                 side.run()
                 spent += time.perf_counter() - begin
+                used += time.process_time() - before
                 blocks += 1
             if turn:
-                found[side.name].append(blocks * count * events / spent / 1e6)
+                done = blocks * count * events / 1e6
+                found[side.name].wall.append(done / spent)
+                found[side.name].cpu.append(done / max(used, 1e-9))
     check(given)
     return found
 
@@ -157,10 +170,13 @@ def compare(pages: int, states: int, turns: int, tell: Callable[[str], None] = p
     threads = cores()
     found = rounds(contenders(pages, states, threads), states, turns)
     tell(f"{states} states of {pages} pages, {EVENTS} events each, {threads} threads")
-    peer = found[sides.ScalarC.name]
+    peer = found[sides.ScalarC.name].wall
     for name, rates in found.items():
-        share = median(a / b for a, b in zip(rates, peer, strict=True))
-        tell(f"{name:<22} {median(rates):6.1f} M events/s, {share:.2f} of scalar C")
+        share = median(a / b for a, b in zip(rates.wall, peer, strict=True))
+        tell(
+            f"{name:<22} {median(rates.wall):6.1f} M events/s, {share:.2f} of scalar C; "
+            f"{median(rates.cpu):.1f} a CPU second"
+        )
 
 
 def measure(turns: int, tell: Callable[[str], None]) -> dict[str, Any]:
@@ -170,8 +186,9 @@ def measure(turns: int, tell: Callable[[str], None]) -> dict[str, Any]:
     def add(figure: str, pages: int, states: int, used: int, given, turns: int = turns) -> None:
         for side, rates in rounds(given, states, turns).items():
             row = {"figure": figure, "side": side, "pages": pages, "states": states}
-            rows.append(row | {"threads": used, "rates": [round(rate, 3) for rate in rates]})
-            tell(f"{figure}: {states} x {pages}, {used} threads: {side} {median(rates):.1f}")
+            row |= {"threads": used, "rates": [round(rate, 3) for rate in rates.wall]}
+            rows.append(row | {"cpu_rates": [round(rate, 3) for rate in rates.cpu]})
+            tell(f"{figure}: {states} x {pages}, {used} threads: {side} {median(rates.wall):.1f}")
 
     compiled = compile_times()
     given = contenders(PAGES, STATES, threads)
@@ -181,7 +198,7 @@ def measure(turns: int, tell: Callable[[str], None]) -> dict[str, Any]:
             side.threads = used
         add("cores", PAGES, STATES, used, given)
     for states in STATE_COUNTS:
-        add("states", PAGES, states, threads, given, min(turns, 3))
+        add("states", PAGES, states, threads, given, turns if states < MANY else 1)
     for pages in PAGE_COUNTS:
         add("pages", pages, STATES, threads, contenders(pages, STATES, threads))
     return {

@@ -3,6 +3,7 @@
 from typing import NamedTuple
 
 import jax.numpy as jnp
+from jax import lax
 from jaxtyping import Array, Bool, Int32
 
 from secretjax.ledger import Table
@@ -96,9 +97,9 @@ def events_of(
 class Stays(NamedTuple):
     """What keeps pages where they are; by the first rows of blocks in use, or by lists."""
 
-    pool: Bool[Array, " pages"]  # a pool's: on no LRU list, whole pageblocks
-    kernel: Bool[Array, " pages"]  # on no LRU list, and no pool's
-    listed: Bool[Array, " pages"]  # on an LRU list, but pinned or secret and not to be migrated
+    pool: Bool[Array, " n"]  # a pool's: on no LRU list, whole pageblocks
+    kernel: Bool[Array, " n"]  # on no LRU list, and no pool's
+    listed: Bool[Array, " n"]  # on an LRU list, but pinned or secret and not to be migrated
 
 
 def staying(zone: Zone, word, in_use) -> Stays:
@@ -112,8 +113,10 @@ def staying(zone: Zone, word, in_use) -> Stays:
     return Stays((off_list & mine) | idle, off_list & ~mine, in_use & on_list & fixed)
 
 
-def offlining(zone: Zone, stays: Stays) -> tuple[Int32[Array, " 2"], Int32[Array, " 2"]]:
+def offlining(stays: Stays, cma) -> tuple[Int32[Array, " 2"], Int32[Array, " 2"]]:
     """Memory blocks that cannot be offlined: refused at once, and those whose attempt never ends.
+
+    stays, cma: of pageblocks, what they hold and whether they are CMA's.
 
     Refused (mm/page_isolation.c: has_unmovable_pages()) are CMA pageblocks and pages in use that
     are on no LRU list; what is on one but cannot be migrated, as pinned and secret pages,
@@ -121,21 +124,14 @@ def offlining(zone: Zone, stays: Stays) -> tuple[Int32[Array, " 2"], Int32[Array
     but pools' pages keep, and how many pageblocks of pools they hold: what moves of a whole
     pageblock would free (David Hildenbrand, February 2021: migration of PMDs is cleaner still).
     """
-    cma = (zone.block[: len(stays.pool) >> PAGEBLOCK_ORDER] & TYPE) == Migratetype.CMA
-    pool = of_block(stays.pool)
-    others = of_memory(of_block(stays.kernel) | cma)
-    refused, endless = of_memory(pool) | others, of_memory(of_block(stays.listed))
-    alone = of_memory(pool) & ~others & ~endless
-    moves = jnp.where(alone, of_memory(pool, jnp.sum), 0)
+    pool, others = of_memory(stays.pool), of_memory(stays.kernel | cma)
+    refused, endless = pool | others, of_memory(stays.listed)
+    alone = pool & ~others & ~endless
+    moves = jnp.where(alone, of_memory(stays.pool, jnp.sum), 0)
     return (
         jnp.stack([refused, endless & ~refused]).sum(1, dtype=jnp.int32),
         jnp.stack([alone.astype(jnp.int32), moves.astype(jnp.int32)]).sum(1, dtype=jnp.int32),
     )
-
-
-def of_block(rows):
-    """Whether a pageblock has such a row."""
-    return rows.reshape(-1, PAGEBLOCK_PAGES).any(1)
 
 
 def of_memory(blocks, summed=jnp.any):
@@ -143,16 +139,21 @@ def of_memory(blocks, summed=jnp.any):
     return summed(jnp.pad(blocks, (0, -len(blocks) % MEMORY_BLOCK)).reshape(-1, MEMORY_BLOCK), 1)
 
 
-def huge_pages(word, in_use) -> Int32[Array, " 2"]:
-    """Huge pages of hugetlb, on no LRU list and no pool's; and memory blocks that hold one.
-
-    A memory block is 128 MiB, of which the vmemmap takes 2 MiB: one entry (arch/x86/mm/init_64.c:
-    vmemmap_populate()).
-    """
+def is_huge(word, in_use) -> Bool[Array, " pages"]:
+    """Huge pages of hugetlb, on no LRU list and no pool's."""
     mine = Use.LRU | Use.POOL | Use.SECRET
-    huge = in_use & ((word & mine) == 0) & ((word >> ORDER_SHIFT) & 15 == PAGEBLOCK_ORDER)
-    found = of_memory(of_block(huge))
-    return jnp.stack([huge.sum(dtype=jnp.int32), found.sum(dtype=jnp.int32)])
+    return in_use & ((word & mine) == 0) & ((word >> ORDER_SHIFT) & 15 == PAGEBLOCK_ORDER)
+
+
+def in_blocks(*rows) -> tuple[Int32[Array, " blocks"], ...]:
+    """The sums of all these over each pageblock, in one pass: so XLA:CPU takes a fiftieth.
+
+    rows: numbers or flags of the pages.
+    """
+    rows = tuple(x.reshape(-1, PAGEBLOCK_PAGES).astype(jnp.int32) for x in rows)
+    zeros = (jnp.int32(0),) * len(rows)
+    add = lambda a, b: tuple(x + y for x, y in zip(a, b, strict=True))  # noqa: E731
+    return tuple(lax.reduce(rows, zeros, add, (1,)))
 
 
 def read(zone: Zone, pages: int, own: dict, *, easy: Word, held: Word, program: dict) -> Reading:
@@ -168,25 +169,24 @@ def read(zone: Zone, pages: int, own: dict, *, easy: Word, held: Word, program: 
     in_use = (kind == Where.NONE) & ((word & Use.USED) != 0)
     size = jnp.where(in_use, 1 << order, 0)
     stays = ((word & Use.LRU) == 0) | ((word & (Use.FIXED | Use.SECRET)) != 0)
-    per_block = lambda x: x.reshape(blocks, PAGEBLOCK_PAGES).sum(1)  # noqa: E731
-    stuck = per_block(jnp.where(stays, size, 0))
-    secret = per_block(jnp.where((word & Use.SECRET) != 0, size, 0))
-    page_label = jnp.repeat(label, PAGEBLOCK_PAGES, total_repeat_length=pages)
-    lists = Migratetype.POOL * NR_PAGE_ORDERS
-    key = jnp.where(kind == Where.BUDDY, page_label * NR_PAGE_ORDERS + order, lists)
-    free_blocks = jnp.zeros(lists, jnp.int32).at[key].add(1, mode="drop")
+    held_by_users = jnp.where((word & Use.SECRET) != 0, size, 0)
+    gone = jnp.where((word & Use.UNMAPPED) != 0, size, 0)
+    gone = jnp.where(kind == Where.POOL, 1 << order, gone)
+    free = ((kind == Where.BUDDY) & (order == k) for k in range(NR_PAGE_ORDERS))
+    rows = (size, jnp.where(stays, size, 0), held_by_users, gone, is_huge(word, in_use))
+    used, stuck, secret, gone, huge, *found = in_blocks(*rows, *staying(zone, word, in_use), *free)
+    stay, free = Stays(*(x > 0 for x in found[:3])), found[3:]
+    free = jnp.stack(free)
+    of_type = lambda t: jnp.where(label == t, free, 0).sum(1, dtype=jnp.int32)  # noqa: E731
     split = ((block & SPLIT) != 0).sum(dtype=jnp.int32)
     giant = zone.block[blocks : blocks + giants(blocks)].sum(dtype=jnp.int32)
     giant_blocks = jnp.minimum(giant * 512, blocks)
-    gone = jnp.where((word & Use.UNMAPPED) != 0, size, 0) + jnp.where(
-        kind == Where.POOL, 1 << order, 0
-    )
     apart = (block & TAKEN) != 0
     lent = [(label == t) & ~apart for t in (Migratetype.MOVABLE, Migratetype.CMA)]
     count = lambda x: x.sum(dtype=jnp.int32)  # noqa: E731
-    offline, offline_pool = offlining(zone, staying(zone, word, in_use))
+    offline, offline_pool = offlining(stay, label == Migratetype.CMA)
     return Reading(
-        free_blocks=free_blocks.reshape(Migratetype.POOL, NR_PAGE_ORDERS),
+        free_blocks=jnp.stack([of_type(t) for t in range(Migratetype.POOL)]),
         pageblocks=jnp.stack([count(label == t) for t in range(Migratetype.POOL)]),
         secret_pages=held,
         secret_blocks=count(secret > 0),
@@ -196,10 +196,12 @@ def read(zone: Zone, pages: int, own: dict, *, easy: Word, held: Word, program: 
         secret_misplaced=count(jnp.where(lent[0] | lent[1], secret, 0)),
         offline=offline,
         offline_pool=offline_pool,
-        huge_pages=huge_pages(word, in_use),
-        used_pages=count(size),
+        # A memory block is 128 MiB, of which the vmemmap takes 2 MiB: one entry
+        # (arch/x86/mm/init_64.c: vmemmap_populate()).
+        huge_pages=jnp.stack([count(huge), count(of_memory(huge > 0))]),
+        used_pages=count(used),
         pcp_pages=zone.now.pcp_count,
-        movable_pages=count(jnp.where(stays, 0, size)),
+        movable_pages=count(used - stuck),
         entries=jnp.stack([split * PAGEBLOCK_PAGES, blocks - split - giant_blocks, giant]),
         nonpresent=count(gone),
         huge_easy=easy,

@@ -43,22 +43,28 @@ def paths(tree, prefix: str) -> list[str]:
 
 
 class Lane(NamedTuple):
-    """Where each word stands in the row. own: a tree of one number, as a state's own registers."""
+    """How a row is laid out.
+
+    words  the place of each word
+    spans  of the words of the limits, the registers, the command, and of `own`
+    own    a tree without arrays, alike a state's registers beside the zone's
+    """
 
     words: dict[str, int]
+    spans: dict[str, slice]
     own: object
 
     @classmethod
     def of(cls, own) -> "Lane":
-        """own: registers beside the zone's, a tree without arrays."""
-        blank = [
-            *OURS,
-            *paths(Limits(*[0] * len(Limits._fields)), "limits"),
-            *paths(Registers(*[0] * len(Registers._fields)), "now"),
-            *paths(Command(*[0] * len(Command._fields)), "command"),
-            *paths(own, "own"),
-        ]
-        return cls({name: k for k, name in enumerate(blank)}, own)
+        """own: as above."""
+        blank = lambda of: of(*[0] * len(of._fields))  # noqa: E731
+        parts = {"limits": blank(Limits), "now": blank(Registers), "command": blank(Command)}
+        names, spans = list(OURS), {}
+        for prefix, tree in (parts | {"own": own}).items():
+            found = paths(tree, prefix)
+            spans[prefix] = slice(len(names), len(names) + len(found))
+            names += found
+        return cls({name: k for k, name in enumerate(names)}, spans, own)
 
 
 def words(graph: Graph, tree, prefix: str):

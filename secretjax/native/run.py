@@ -22,6 +22,9 @@ from secretjax.native import build, lane, program, zone
 SOURCES = ("mm", "native", "ledger.py")  # of the package, from which the step's code is made
 
 
+LINE = 64  # bytes
+
+
 def usable() -> bool:
     """Whether this machine's processor is one that the code was tried on."""
     return platform.machine() in ("x86_64", "AMD64")
@@ -82,6 +85,13 @@ class Native:
                 group[k] = group[k]._replace(point=group[k].point + 1)
 
 
+def aligned(lanes: int, length: int) -> np.ndarray:
+    """Zeros, placed so that XLA reads them where they are and makes no copy."""
+    raw = np.zeros(4 * lanes * length + LINE, np.uint8)
+    first = -raw.ctypes.data % LINE
+    return raw[first : first + 4 * lanes * length].view(np.int32).reshape(lanes, length)
+
+
 class Block:
     """Several states: a row of words each, and their arrays, one state behind the other."""
 
@@ -104,7 +114,7 @@ class Block:
             self._room(name, array.shape[1])[first:behind, : array.shape[1]] = array
         rows = self.rows[first:behind]
         for prefix, tree in (("limits", zones.limits), ("now", zones.now), ("own", own)):
-            rows[:, self._span(prefix, tree)] = np.stack(
+            rows[:, self.native.layout.spans[prefix]] = np.stack(
                 [np.asarray(leaf) for leaf in jax.tree.leaves(tree)], 1
             )
         sizes = {name: arrays[name].shape[1] for name in ("link", "block", "handle")}
@@ -116,7 +126,7 @@ class Block:
         """The array of all lanes with at least so many words a lane."""
         array = self.arrays.get(name)
         if array is None or array.shape[1] < length:
-            wider = np.zeros((self.lanes, length), np.int32)
+            wider = aligned(self.lanes, length)
             if array is not None:
                 wider[:, : array.shape[1]] = array
             self.arrays[name] = array = wider
@@ -124,12 +134,6 @@ class Block:
             at = first + stride * np.arange(self.lanes, dtype=np.uintp)
             self.places[:, lane.ARRAYS.index(name)] = at
         return array
-
-    def _span(self, prefix: str, tree) -> slice:
-        """Where the words of a tree stand in a row."""
-        names = lane.paths(tree, prefix)
-        first = self.words[names[0]]
-        return slice(first, first + len(names))
 
     def stop(self, lanes: Sequence[int], rows: Sequence[int]) -> None:
         """Where these lanes are to wait next."""
@@ -151,15 +155,14 @@ class Block:
     def zones(self) -> Zone:
         """The zones of all lanes, nothing being left to be written; views of the block."""
         parts = {name: self.arrays[name] for name in ("link", "block", "handle", "ticks")}
-        limits = self.rows[:, self._span("limits", Limits(*Limits._fields))].T
-        now = self.rows[:, self._span("now", Registers(*Registers._fields))].T
+        limits, now = (self.rows[:, self.native.layout.spans[name]].T for name in ("limits", "now"))
         blank = nothing_written(np.zeros(self.lanes, np.int32))
         return Zone(**parts, limits=Limits(*limits), now=Registers(*now), writes=Writes(**blank))
 
     def own(self):
         """The registers of all lanes beside the zones', with their tables."""
         tree = self.native.layout.own
-        words = self.rows[:, self._span("own", tree)].T
+        words = self.rows[:, self.native.layout.spans["own"]].T
         own = jax.tree.unflatten(jax.tree.structure(tree), list(words))
         if not hasattr(own, "tables"):
             return own

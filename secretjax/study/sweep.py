@@ -11,7 +11,7 @@ from pathlib import Path
 from tqdm import tqdm
 
 from secretjax.errors import UserError
-from secretjax.study import executed, identity, points, runs
+from secretjax.study import executed, expected, identity, points, runs
 from secretjax.study import params as params_file
 from secretjax.study.params import Params
 from secretjax.study.points import Done
@@ -38,6 +38,7 @@ def run(
     with _environment(results):
         folder = runs.prepare(study, results)
         with runs.locked(folder):
+            print(expected.told(study, jobs), file=sys.stderr, flush=True)
             finished = [_shown(d) for d in _compute(study, folder, jobs, memory, cluster)]
             _keep_times(folder, finished)
             runs.consolidate(study, folder)

@@ -99,7 +99,7 @@ def test_the_report_is_measured_and_drawn(tmp_path, monkeypatch):
     told = {row["figure"]: len(row["rates"]) for row in found["rows"]}
     assert told == {"cores": 2, "states": 2, "pages": 2}
     assert {row["side"] for row in found["rows"]} == set(figures.LOOKS)
-    assert all(rate > 0 for row in found["rows"] for rate in row["rates"])
+    assert all(rate > 0 for row in found["rows"] for rate in row["rates"] + row["cpu_rates"])
     assert found["machine"]["cpu"] and found["triad_gb_s"]["1"] > 0
     for name in figures.FIGURES:
         assert (tmp_path / f"{name}.svg").stat().st_size > 5000
@@ -113,3 +113,14 @@ def test_other_rules_and_a_missing_compiler_are_one_sentence(start, monkeypatch)
     with pytest.raises(UserError, match="no C compiler"):
         peer.library()
     peer.library.cache_clear()
+
+
+def test_the_committed_report_is_drawn_for_the_site(tmp_path):
+    path = Path(__file__).parents[2] / "results" / "published" / "bench" / "report.json"
+    found = json.loads(path.read_text())
+    assert [figures.about(name) for name in figures.draw(found, tmp_path)]
+    rows = list(figures.rows(found))
+    assert {row[0] for row in rows} == {"cores", "states", "pages"}
+    assert {row[1] for row in rows} == set(figures.LOOKS)
+    pages = {row["pages"] for row in found["rows"] if row["figure"] == "pages"}
+    assert {1 << 17, 1 << 22} <= pages

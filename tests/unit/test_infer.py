@@ -308,3 +308,24 @@ def test_a_pageblock_without_a_flag_may_be_a_huge_page_on_a_per_cpu_list():
     assert (unused.list_order[unused.list_kind == 1] == 0).all()
     alone = infer.start_state(replace(seen, zones=(few,)), few, 3)
     assert (alone.list_order[alone.list_kind == 1] == 0).all()  # room for one: then whose is which?
+
+
+def test_each_zone_of_several_has_its_own_part_of_the_direct_map():
+    """DirectMap* are of the machine: what one zone cannot have is the other's."""
+    seen, low = gibs(2, lab.shown(start_of("b_512_s1")).zones[0])
+    high = replace(
+        low,
+        node=1,
+        fields=low.fields | {"start_pfn": 8 << 18, "end_pfn": 11 << 18},
+        page_class=np.full(3 << 18, CLASSES.index("anon_lru"), np.uint8),
+        present=3 << 18,
+    )
+    hole = low.page_class.copy()
+    hole[::512] = CLASSES.index("nopage")  # every entry of the lower zone is cut
+    low = replace(low, page_class=hole)
+    seen = replace(seen, zones=(low, high), direct_map={"4k": 1024 * 512, "2M": 0, "1G": 3})
+    rng, kinds = np.random.default_rng(1), np.ones(3 * 512, np.int64)
+    mine = mapping.draw(rng, seen, high, 1 << 18, kinds)
+    theirs = mapping.draw(rng, seen, low, 1 << 18, kinds[:1024])
+    assert len(mine) == 4 * 512 and (mine[512:] == 3).all()
+    assert len(theirs) == 3 * 512 and (theirs[512:] == 1).all()
