@@ -14,7 +14,7 @@ from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
 
 import secretjax
 from secretjax.mm.words import Event
-from secretjax.study import headline, identity, memory, plugins, points
+from secretjax.study import expected, headline, identity, memory, plugins, points
 
 COSTS = Path(__file__).parents[1] / "params" / "costs" / "x86_64.yaml"
 PARAMS = """
@@ -115,6 +115,7 @@ def install(
     put(headline, "described", lambda: {"split_2m": ("2 MiB entries split", "entries")})
     put(points, "workers", ThreadPoolExecutor)
     put(memory, "largest", lambda study: 1 << 20)
+    put(expected, "told", lambda study, jobs: study.name)
     if frozen:
         put(identity, "sources", lambda *parts: dict.fromkeys(parts, ""))
 
