@@ -5,6 +5,7 @@ native code cannot do. The environment's `SECRETJAX_ENGINE` asks for one of them
 """
 
 import os
+import warnings
 from collections.abc import Callable, Iterable, Iterator
 from functools import cache
 
@@ -69,4 +70,7 @@ def _chosen(asks: Callable) -> Native | None:
         with clock.spent("compile"):
             return Native(asks())
     except CannotTrace:
+        return None
+    except OSError as e:  # a system may forbid it
+        warnings.warn(f"no native code here, XLA's programs are slower: {e}", stacklevel=2)
         return None

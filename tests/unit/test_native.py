@@ -245,6 +245,17 @@ def test_what_cannot_be_traced_is_left_to_xla():
     assert isinstance(found, runners.Xla)
 
 
+def test_a_system_that_forbids_it_is_told_and_served_by_xla(monkeypatch):
+    def forbids(self, code):
+        raise OSError(13, "the system does not let memory be executed")
+
+    monkeypatch.setattr(build.Code, "__init__", forbids)
+    runners.of_stream.cache_clear()
+    with pytest.warns(UserWarning, match="no native code here, XLA's programs are slower"):
+        assert isinstance(runners.of_stream(1 << 14), runners.Xla)
+    runners.of_stream.cache_clear()
+
+
 def test_an_engine_that_is_not_there_is_one_sentence(monkeypatch):
     monkeypatch.setenv("SECRETJAX_ENGINE", "nativ")
     runners.of_stream.cache_clear()
