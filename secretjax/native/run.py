@@ -26,8 +26,8 @@ LINE = 64  # bytes
 
 
 def usable() -> bool:
-    """Whether this machine's processor is one that the code was tried on."""
-    return platform.machine() in ("x86_64", "AMD64")
+    """Whether this is a machine of the kind that the code was tried on."""
+    return (platform.system(), platform.machine()) == ("Linux", "x86_64")
 
 
 def threads() -> int:
