@@ -60,7 +60,9 @@ def read_notebook(path: Path) -> nbformat.NotebookNode:
         found = nbformat.read(path, as_version=4)
         nbformat.validate(found)
         return found
-    except (ValueError, AttributeError, KeyError, TypeError, nbformat.ValidationError) as e:
+    except OSError:
+        raise
+    except Exception as e:  # what nbformat makes of damaged ones is nearly anything
         reason = str(e).strip().splitlines()[:1]
         raise UserError(f"{path}: no notebook ({''.join(reason)}); run the study again") from e
 

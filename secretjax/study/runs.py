@@ -34,6 +34,7 @@ from secretjax.study.costs import Costs
 from secretjax.study.params import Params
 
 AGEING_FILE = "ageing.parquet"
+KEYS = ("case", "scenario", "fallback", "step", "metric")  # of a row of the second
 KERNEL_FILES = ("kernel_replay.parquet", "kernel_predict.parquet")
 
 
@@ -93,6 +94,9 @@ class Run:
             return pd.DataFrame(), pd.DataFrame()
         kinds = zip(KERNEL_FILES, (tables.REPLAY, tables.PREDICT), strict=True)
         replay, predict = (tables.read(self.folder / name, s).to_pandas() for name, s in kinds)
+        for rows, name in ((replay, KERNEL_FILES[0]), (predict[list(KEYS)], KERNEL_FILES[1])):
+            if rows.isna().any(axis=None):
+                raise UserError(f"{self.folder / name}: lacks values; run the study again")
         return replay, predict
 
     def ageing(self) -> pd.DataFrame:
