@@ -34,7 +34,8 @@ from secretjax.study.costs import Costs
 from secretjax.study.params import Params
 
 AGEING_FILE = "ageing.parquet"
-KEYS = ("case", "scenario", "fallback", "step", "metric")  # of a row of the second
+# Columns of these in which no value is missing
+KEYS = (["case", "kernel", "fallback"], ["case", "scenario", "fallback", "step", "metric"])
 KERNEL_FILES = ("kernel_replay.parquet", "kernel_predict.parquet")
 
 
@@ -94,8 +95,8 @@ class Run:
             return pd.DataFrame(), pd.DataFrame()
         kinds = zip(KERNEL_FILES, (tables.REPLAY, tables.PREDICT), strict=True)
         replay, predict = (tables.read(self.folder / name, s).to_pandas() for name, s in kinds)
-        for rows, name in ((replay, KERNEL_FILES[0]), (predict[list(KEYS)], KERNEL_FILES[1])):
-            if rows.isna().any(axis=None):
+        for rows, name, keys in zip((replay, predict), KERNEL_FILES, KEYS, strict=True):
+            if rows[keys].isna().any(axis=None):
                 raise UserError(f"{self.folder / name}: lacks values; run the study again")
         return replay, predict
 
