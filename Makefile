@@ -15,7 +15,7 @@ STAMP := $(VENV)/.installed
 export JAX_COMPILATION_CACHE_DIR ?= $(CURDIR)/.cache/jax
 
 .DEFAULT_GOAL := help
-.PHONY: help venv results test lint lab site bench dist lock clean
+.PHONY: help venv results test lint types lab site bench dist lock clean
 
 help:  ## this list
 	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' $(firstword $(MAKEFILE_LIST)) | expand -t 10
@@ -43,6 +43,9 @@ test: $(STAMP)  ## all tests
 
 lint: $(STAMP)  ## ruff over package, tests and notebooks
 	$(BIN)/ruff check .
+
+types: $(STAMP)  ## pyright over the package; it needs node, or fetches one
+	$(BIN)/pyright --pythonpath $(BIN)/python
 
 lab: $(STAMP)  ## JupyterLab on 127.0.0.1 with the notebooks open
 	$(BIN)/secretjax lab

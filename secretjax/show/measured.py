@@ -163,6 +163,15 @@ class Measured:
             self._steps[demand] = list(dict.fromkeys(rows["step"]))
             first = rows.iloc[: self.params.states * len(self._steps[demand])]
             self._starts[demand] = first["start"].to_numpy(str)[:: len(self._steps[demand])]
+        wanted, few = (
+            {d.name for d in run.params.demands},
+            min(map(len, self._steps.values()), default=0),
+        )
+        if set(self._steps) != wanted or few < 2:
+            raise UserError(
+                f"{run.folder / 'samples.parquet'}: does not hold the demands "
+                f"{', '.join(sorted(wanted))}; remove the folder and run the study again"
+            )
         numbers = samples["value"].to_numpy(np.float64)
         for key, rows in samples.groupby(["demand", "arm", "metric"], sort=False).indices.items():
             # Rows lie by state, then step: see `Run.samples`.

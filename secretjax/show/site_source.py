@@ -60,7 +60,9 @@ def read_notebook(path: Path) -> nbformat.NotebookNode:
         found = nbformat.read(path, as_version=4)
         nbformat.validate(found)
         return found
-    except (ValueError, AttributeError, KeyError, TypeError, nbformat.ValidationError) as e:
+    except OSError:
+        raise
+    except Exception as e:  # what nbformat makes of damaged ones is nearly anything
         reason = str(e).strip().splitlines()[:1]
         raise UserError(f"{path}: no notebook ({''.join(reason)}); run the study again") from e
 
@@ -295,8 +297,9 @@ def _params(run: Path, manifest: Mapping[str, Any]) -> tuple[dict[str, Any], dic
     """The manifest's params, and of each arm whether captures cover it."""
     params = manifest.get("params", {})
     arms = params.get("arms", []) if isinstance(params, dict) else None
-    named = isinstance(arms, list) and all(isinstance(arm, dict) for arm in arms)
-    if not named or not all(isinstance(arm.get("name", ""), str) for arm in arms):
+    if not isinstance(arms, list) or not all(
+        isinstance(arm, dict) and isinstance(arm.get("name", ""), str) for arm in arms
+    ):
         raise UserError(f"{run / 'manifest.json'}: its params are none; run the study again")
     return params, {arm["name"]: _validated(arm) for arm in arms if "name" in arm}
 

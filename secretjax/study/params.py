@@ -1,6 +1,7 @@
 """A study as its params file describes it: strict, resolved, ready to be hashed."""
 
 import json
+import os
 import re
 from fnmatch import fnmatch
 from pathlib import Path
@@ -259,12 +260,12 @@ def _check_files(params: Params, where: str) -> None:
     ):
         shelf = params._find(folder)
         for name in names:
-            if not (shelf / f"{name}{suffix}").is_file():
+            if not os.path.isfile(shelf / f"{name}{suffix}"):  # False for a name that is too long
                 known = [f.name.removesuffix(suffix) for f in shelf.glob(f"[!.]*{suffix}")]
                 raise UserError(
                     f"{where}: {key}: no file {name}{suffix} in {shelf}; {suggestion(name, known)}"
                 )
-    if not params.costs_file().is_file():
+    if not os.path.isfile(params.costs_file()):
         raise UserError(
             f"{where}: costs: no file {params.costs_file()}; a path beside the params file is "
             "expected, as costs/x86_64.yaml"
@@ -282,7 +283,7 @@ def _find(shelves: tuple[Path, ...], relative: str) -> Path:
     up = relative.startswith("../")
     places = [(shelf.absolute().parent if up else shelf) for shelf in shelves]
     found = [place / relative.removeprefix("../") for place in places]
-    return next((path for path in found if path.exists()), found[0])
+    return next((path for path in found if os.path.exists(path)), found[0])
 
 
 def _spelled_out(given: Any) -> Any:

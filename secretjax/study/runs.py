@@ -34,6 +34,8 @@ from secretjax.study.costs import Costs
 from secretjax.study.params import Params
 
 AGEING_FILE = "ageing.parquet"
+# Columns of these in which no value is missing
+KEYS = (["case", "kernel", "fallback"], ["case", "scenario", "fallback", "step", "metric"])
 KERNEL_FILES = ("kernel_replay.parquet", "kernel_predict.parquet")
 
 
@@ -93,6 +95,9 @@ class Run:
             return pd.DataFrame(), pd.DataFrame()
         kinds = zip(KERNEL_FILES, (tables.REPLAY, tables.PREDICT), strict=True)
         replay, predict = (tables.read(self.folder / name, s).to_pandas() for name, s in kinds)
+        for rows, name, keys in zip((replay, predict), KERNEL_FILES, KEYS, strict=True):
+            if rows[keys].isna().any(axis=None):
+                raise UserError(f"{self.folder / name}: lacks values; run the study again")
         return replay, predict
 
     def ageing(self) -> pd.DataFrame:

@@ -30,7 +30,7 @@ def main() -> int:
     total = {name: Found(name) for name in chosen}
     kinds: Counter[str] = Counter()
     context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(given.jobs, context, max_tasks_per_child=40) as pool:
+    with ProcessPoolExecutor(given.jobs, context) as pool:
         tasks = []
         for name, weight in chosen.items():
             last = given.first + -(-given.inputs * weight // sum(chosen.values()))

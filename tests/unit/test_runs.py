@@ -271,7 +271,7 @@ def test_the_comparison_with_the_kernel_is_kept_beside_the_points(file, tmp_path
         replay = path.name.endswith(".replay.npz")
         schema = tables.REPLAY if replay else tables.PREDICT
         row = {"same_pfn": 9} if replay else {"kernel": 61.0, "mean": 61.5, "inside": True}
-        blank = dict.fromkeys(schema.names)
+        blank = {f.name: "x" if pa.types.is_string(f.type) else None for f in schema}
         return pa.Table.from_pylist([blank | row | {"case": path.name.partition(".")[0]}], schema)
 
     monkeypatch.setattr(package, "kernel", SimpleNamespace(compare=compare), raising=False)
