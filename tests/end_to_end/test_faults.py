@@ -126,6 +126,7 @@ def die(*_: object) -> None:
     os.kill(os.getpid(), signal.SIGKILL)
 
 
+@pytest.mark.filterwarnings("ignore:os.fork:RuntimeWarning")  # JAX has threads by then, or not
 def test_a_killed_worker_is_told_and_what_is_done_is_kept(tmp_path, monkeypatch, expected):
     file, results = study_fakes.make_study(tmp_path), tmp_path / "results"
     with monkeypatch.context() as patch:
