@@ -20,8 +20,8 @@ STATE = {
 }
 OTHER = max(STATE.values())  # a demand that is not there
 POINT = 1.5  # an arm under a demand: its rules are compiled, its start states are read
-CASE, CASE_STATE = 2.0, 0.04  # a captured case, and each of its states
-AGED = 0.0006  # an aged state, for each of its pages
+CASE, CASE_STATE = 0.5, 0.03  # a captured case, and each of its states if it is to be predicted
+AGED = 6e-6  # an aged state, for each of its pages
 NOTEBOOK = 12.0
 
 
@@ -32,7 +32,9 @@ def seconds(study: Params) -> float:
     size = max(zone["managed"] for zone in zones) / PAGES
     states = sum(STATE.get(demand.kind, OTHER) for demand in study.demands) * study.states * size
     points = len(study.arms) * (states + POINT * len(study.demands))
-    kernel = len(study.kernel_files()) * (CASE + CASE_STATE * study.kernel_states)
+    files = study.kernel_files()
+    predicted = sum(file.name.endswith(".predict.npz") for file in files)
+    kernel = len(files) * CASE + predicted * CASE_STATE * study.kernel_states
     aged = sum(item.states * item.pages * AGED for item in study.ageing)
     return points + kernel + aged + NOTEBOOK * len(study.notebooks)
 

@@ -27,7 +27,7 @@ def test_each_part_takes_time():
     states = sum(expected.STATE[demand.kind] for demand in study.demands) * 100
     assert more - less == pytest.approx(states * len(study.arms), rel=0.1)
     no_cases = expected.seconds(load(PARAMS / "smoke.yaml", ["kernel_states=0"]))
-    assert less - no_cases > expected.CASE * len(study.kernel_files())
+    assert less - no_cases >= expected.CASE * len(study.kernel_files())
 
 
 def test_every_demand_was_measured():
