@@ -1,7 +1,8 @@
 """Many states at once: the only place that batches, shards and draws random numbers.
 
-A state is one zone with its program. States are run by one compiled program on the lanes of a
-block that fits the cache; `flow` says who is on which lane. Every state is at its own place, and
+A state is one zone with its program. `runners` says what takes states on: native code, one after
+the other, or a program of XLA on the lanes of a block that fits the cache, of which `flow` says who
+is on which. Every state is at its own place, and
 its results depend on its start state and on (seed, its number) only: not on the block or the
 number of devices.
 """

@@ -7,7 +7,7 @@ native code cannot do. The environment's `SECRETJAX_ENGINE` asks for one of them
 import os
 import warnings
 from collections.abc import Callable, Iterable, Iterator
-from functools import cache
+from functools import cache, partial
 
 import jax
 
@@ -46,17 +46,23 @@ Runner = Xla | Native
 @cache
 def of_arm(proposal: Proposal, admission: Admission, pages: int) -> Runner:
     """States under a proposal and a rule; admission: its `program()`."""
-    asks = lambda: program.of_arm(Rules(proposal, admission))  # noqa: E731
-    return _chosen(asks) or Xla(xla.program_runner(proposal, admission, pages))
+    made = partial(_native, proposal, admission)
+    return _chosen(made) or Xla(xla.program_runner(proposal, admission, pages))
+
+
+@cache
+def _native(proposal: Proposal, admission: Admission) -> Native:
+    """One for zones of all sizes."""
+    return Native(program.of_arm(Rules(proposal, admission)))
 
 
 @cache
 def of_stream(pages: int) -> Runner:
     """Recorded streams."""
-    return _chosen(program.of_stream) or Xla(xla.stream_runner(pages))
+    return _chosen(lambda: Native(program.of_stream())) or Xla(xla.stream_runner(pages))
 
 
-def _chosen(asks: Callable) -> Native | None:
+def _chosen(made: Callable) -> Native | None:
     """Native code, unless another engine is asked for or must be used."""
     wanted = os.environ.get("SECRETJAX_ENGINE", "native")
     if wanted not in ENGINES:
@@ -68,7 +74,7 @@ def _chosen(asks: Callable) -> Native | None:
         return None
     try:
         with clock.spent("compile"):
-            return Native(asks())
+            return made()
     except CannotTrace:
         return None
     except OSError as e:  # a system may forbid it

@@ -7,7 +7,7 @@ needs, then stores. Nothing in it refers to anything outside of the module (see 
 from collections.abc import Iterable, Mapping
 from typing import NamedTuple
 
-from secretjax.native.graph import BOOL, UINT, Graph
+from secretjax.native.graph import BOOL, INT, Graph
 from secretjax.native.lane import ARRAYS, Lane
 
 PLAIN = {"add": "add", "sub": "sub", "mul": "mul", "and": "and", "or": "or", "xor": "xor"}
@@ -28,7 +28,7 @@ class Store(NamedTuple):
     array: str
     index: int
     value: int
-    size: int | None = None  # expression; None: the index is inside
+    size: int  # words of the array, an expression
 
 
 class Function:
@@ -79,7 +79,7 @@ class Function:
             kind = "i1" if node.type == BOOL else "i32"
             return self.new(f"select i1 {args[0]}, {kind} {args[1]}, {kind} {args[2]}")
         type_ = self.graph.type(node.args[0])
-        return self._operation(node.op, "i1" if type_ == BOOL else "i32", type_ == UINT, *args)
+        return self._operation(node.op, "i1" if type_ == BOOL else "i32", type_ != INT, *args)
 
     def _operation(self, op: str, kind: str, unsigned: bool, a: str, b: str = "") -> str:
         letter = "u" if unsigned else "s"
@@ -135,16 +135,14 @@ class Function:
         return self.new(f"select i1 {zero}, i32 {'-1' if op == 'div' else a}, i32 {usual}")
 
     def store(self, words: Mapping[str, int], stores: Iterable[Store] = ()) -> None:
-        """Computes all of it, then writes words of the row and of arrays."""
+        """Computes all of it, then writes the words of the row that change, and of arrays."""
         stores = list(stores)
-        parts = [x for s in stores for x in s[1:] if x is not None]
-        self.compute([*words.values(), *parts])
+        words = {name: x for name, x in words.items() if x != self.graph.var(name)}
+        self.compute([*words.values(), *(x for s in stores for x in s[1:])])
         for array, index, value, size in stores:
-            place = self.place(array, self.known[index])
-            if size is not None:
-                inside = self.new(f"icmp ult i32 {self.known[index]}, {self.known[size]}")
-                drop = self.word("nowhere")
-                place = self.new(f"select i1 {inside}, ptr {place}, ptr {drop}")
+            place, drop = self.place(array, self.known[index]), self.word("nowhere")
+            inside = self.new(f"icmp ult i32 {self.known[index]}, {self.known[size]}")
+            place = self.new(f"select i1 {inside}, ptr {place}, ptr {drop}")
             self.lines.append(f"  store i32 {self.known[value]}, ptr {place}")
         for name, number in words.items():
             value = self.known[number]

@@ -211,9 +211,6 @@ class Trace:
 
         return Lazy(shape, x.type, at)
 
-    def _expand_dims(self, eqn, x):
-        return self._reshape(eqn, x)
-
     def _reshape(self, eqn, x):
         shape = eqn.outvars[0].aval.shape
         if not isinstance(x, Lazy):
@@ -247,8 +244,8 @@ class Trace:
     def _dynamic_slice(self, eqn, x, *start):
         make, const = self.graph.make, self.graph.const
         sizes = eqn.params["slice_sizes"]
-        length = lambda n: self.sizes.get(n) or const(n)  # noqa: E731
-        lasts = [make("sub", length(n), const(s)) for n, s in zip(x.shape, sizes, strict=True)]
+        lengths = [self.sizes[n] if n in self.sizes else const(n) for n in x.shape]
+        lasts = [make("sub", n, const(s)) for n, s in zip(lengths, sizes, strict=True)]
         inside = lambda s, last: make("max", make("min", s, last), const(0))  # noqa: E731
         start = [inside(s, last) for s, last in zip(start, lasts, strict=True)]
 

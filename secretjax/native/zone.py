@@ -30,16 +30,15 @@ def module(layout: lane.Lane) -> str:
         known = {kind: graph.const(k)}
         if k < FIRST_PHASE:  # begins a command
             known[zone.now.phase] = graph.const(int(Phase.FETCH))
-        texts.append(_kind(graph, layout, k, graph.specialized(roots, known)))
+        texts.append(_kind(trace, layout, k, graph.specialized(roots, known)))
     chosen = Function(graph, layout).text("kind", trace(kind_of, zone.now, asked))
     return "\n".join([emit.HEADER, _dispatch(layout, kinds), chosen, *texts, "!0 = !{}"])
 
 
-def _kind(graph: Graph, layout: lane.Lane, kind: int, roots: dict) -> str:
+def _kind(trace: Trace, layout: lane.Lane, kind: int, roots: dict) -> str:
     """The step of one kind."""
-    stores = []
-    for slot in range(6):
-        stores.append(("link", roots[f"cell{slot}"], roots[f"word{slot}"]))
+    graph = trace.graph
+    stores = [("link", roots[f"cell{slot}"], roots[f"word{slot}"]) for slot in range(6)]
     stores += [(name, roots[name], roots[f"{name}_word"]) for name in ("block", "handle")]
     stores = [
         Store(array, index, value, graph.var(ROOM[array]))
@@ -47,13 +46,11 @@ def _kind(graph: Graph, layout: lane.Lane, kind: int, roots: dict) -> str:
         if graph.value(index) != NOWHERE
     ]
     if graph.value(roots["tick"]) != NOWHERE:
-        last, tick = graph.const(len(Tick) - 1), roots["tick"]
-        at = graph.make("max", graph.make("min", tick, last), graph.const(0))
+        at = trace.clamped(0, roots["tick"], len(Tick) - 1)
         counted = graph.make("add", graph.load("ticks", at), roots["amount"])
-        stores.append(Store("ticks", tick, counted, graph.const(len(Tick))))
-    words = {f"now.{name}": roots[f"now.{name}"] for name in Registers._fields}
-    words = {name: x for name, x in words.items() if x != graph.var(name)}
-    words |= {name: roots[name] for name in ("finished", "answer")}
+        stores.append(Store("ticks", roots["tick"], counted, graph.const(len(Tick))))
+    names = [*(f"now.{name}" for name in Registers._fields), "finished", "answer"]
+    words = {name: roots[name] for name in names}
     function = Function(graph, layout)
     function.store(words, stores)
     return function.text(f"kind{kind}")

@@ -2,8 +2,7 @@
 
 CPU seconds of one core of an AMD EPYC with vectors of 512 bits, measured with native code on states
 of 512 MiB (8 beside 1 state, in one process, while others used the machine): the median of four
-arms. A pool without room that compacts at each fault takes up to 30 times as much, other cores
-perhaps half as much again, XLA's programs seven times as much.
+arms. A pool without room that compacts at each fault takes up to 30 times as much.
 """
 
 from secretjax import cases

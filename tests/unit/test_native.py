@@ -95,6 +95,7 @@ OPERATIONS = {
     "not": lambda a, b: ~a, "neg": lambda a, b: -a, "clz": lambda a, b: lax.clz(a),
     "count": lambda a, b: lax.population_count(a), "sign": lambda a, b: jnp.sign(a),
     "clip": lambda a, b: jnp.clip(a, -5, b), "where": lambda a, b: jnp.where(a < b, a, 7),
+    "flags in order": lambda a, b: ((a < b) < (b < 3)) | ((a == 1) >= (b > 3)),
     "flags": lambda a, b: (a < b) & ~(a == 1) | (b > 3),
     "unsigned": lambda a, b: a.astype(jnp.uint32) // jnp.maximum(b, 1).astype(jnp.uint32),
     "unsigned less": lambda a, b: a.astype(jnp.uint32) < b.astype(jnp.uint32),
