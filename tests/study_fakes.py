@@ -14,7 +14,7 @@ from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
 
 import secretjax
 from secretjax.mm.words import Event
-from secretjax.study import expected, headline, identity, memory, plugins, points
+from secretjax.study import expected, headline, identity, memory, plugins, points, runs
 
 COSTS = Path(__file__).parents[1] / "params" / "costs" / "x86_64.yaml"
 PARAMS = """
@@ -152,3 +152,8 @@ def small_notebook(*code: str) -> nbformat.NotebookNode:
     for number, cell in enumerate(notebook.cells):
         cell.id = f"c{number}"
     return notebook
+
+
+def tree(run: Path) -> dict[str, str]:
+    """The files of a run, and its manifest: what two runs of the same study have alike."""
+    return runs.digests(run) | {"manifest": (run / "manifest.json").read_text()}

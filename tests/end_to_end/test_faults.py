@@ -8,7 +8,6 @@ import subprocess
 import sys
 import time
 from concurrent.futures import ProcessPoolExecutor
-from functools import partial
 from pathlib import Path
 
 import pytest
@@ -18,26 +17,19 @@ from secretjax.errors import UserError
 from secretjax.show import site
 from secretjax.study import points, runs, sweep
 from tests import study_fakes
-from tests.end_to_end.test_sweep import tree
 from tests.project.conftest import make_run
+from tests.study_fakes import tree
 
 ROOT = Path(__file__).parents[2]
 
 
-@pytest.fixture(autouse=True)
-def calls(monkeypatch):
-    made: list[str] = []
-    study_fakes.install(partial(monkeypatch.setattr, raising=False), calls=made, frozen=True)
-    return made
+pytestmark = pytest.mark.usefixtures("calls")
 
 
-@pytest.fixture(scope="module")
-def expected(tmp_path_factory):
+@pytest.fixture
+def expected(reference):
     """The files of the study when nothing goes wrong."""
-    with pytest.MonkeyPatch.context() as patch:
-        study_fakes.install(partial(patch.setattr, raising=False), frozen=True)
-        folder = tmp_path_factory.mktemp("reference")
-        return tree(sweep.run(study_fakes.make_study(folder), [], 2, folder / "results"))
+    return tree(reference[1])
 
 
 @pytest.fixture

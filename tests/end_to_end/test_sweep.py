@@ -6,39 +6,20 @@ import signal
 import subprocess
 import sys
 import time
-from functools import partial
 from pathlib import Path
 
 import pytest
 from nbformat.v4 import new_output
 
 from secretjax.errors import UserError
-from secretjax.study import executed, runs, sweep
+from secretjax.study import executed, sweep
 from tests import study_fakes
+from tests.study_fakes import tree
 
 ROOT = Path(__file__).parents[2]
 
 
-@pytest.fixture(autouse=True)
-def calls(monkeypatch):
-    """The simulations asked for."""
-    made: list[str] = []
-    study_fakes.install(partial(monkeypatch.setattr, raising=False), calls=made, frozen=True)
-    return made
-
-
-@pytest.fixture(scope="module")
-def reference(tmp_path_factory):
-    """A study run in one go: (its params file, its run folder)."""
-    with pytest.MonkeyPatch.context() as patch:
-        study_fakes.install(partial(patch.setattr, raising=False), frozen=True)
-        folder = tmp_path_factory.mktemp("reference")
-        file = study_fakes.make_study(folder)
-        return file, sweep.run(file, [], 2, folder / "results")
-
-
-def tree(folder: Path) -> dict[str, str]:
-    return runs.digests(folder) | {"manifest": (folder / "manifest.json").read_text()}
+pytestmark = pytest.mark.usefixtures("calls")
 
 
 def test_a_study_ends_in_executed_notebooks(reference):
@@ -170,6 +151,7 @@ import sys
 from pathlib import Path
 from secretjax.study import sweep
 from tests import study_fakes
+from tests.study_fakes import tree
 
 study_fakes.install(setattr, slowness=0.3, frozen=True)
 sweep.run(Path(sys.argv[1]), [], 1, Path(sys.argv[2]))
