@@ -1,5 +1,6 @@
 """Where time goes: each second once, and by the right name."""
 
+import threading
 from dataclasses import replace
 
 import pytest
@@ -51,7 +52,7 @@ def test_what_fails_is_timed_too(time):
     with pytest.raises(ValueError), clock.spent("demand"):
         time.now += 3
         raise ValueError
-    assert clock.taken() == {"demand": 3} and clock._open == []
+    assert clock.taken() == {"demand": 3} and clock._open.frames == []
 
 
 def test_a_simulation_tells_where_its_time_went():
@@ -65,3 +66,17 @@ def test_a_simulation_tells_where_its_time_went():
     found = clock.taken()
     assert found.keys() >= {"age", "demand", "metrics"}
     assert all(seconds > 0 for seconds in found.values())
+
+
+def test_a_thread_is_not_within_what_another_times():
+    def other():
+        with clock.spent("theirs"):
+            pass
+
+    clock.taken()
+    with clock.spent("mine") as frame:
+        thread = threading.Thread(target=other)
+        thread.start()
+        thread.join()
+        assert frame == ["mine", 0.0]
+    assert set(clock.taken()) == {"mine", "theirs"}
