@@ -118,6 +118,8 @@ def install(
     put(expected, "told", lambda study, jobs: study.name)
     if frozen:
         put(identity, "sources", lambda *parts: dict.fromkeys(parts, ""))
+        put(identity, "_simulation", lambda: "")  # these two remember what was so before
+        put(identity, "_own_sources", lambda kind, name: {})
 
 
 def make_study(folder: Path, notebook: nbformat.NotebookNode | None = None) -> Path:

@@ -156,7 +156,7 @@ class Churn:
             [s if len(p) else 0.0 for s, p in zip(self.SHARES.values(), pages, strict=True)]
         )
         slots = self.slots(events)
-        wanted = rng.multinomial(slots, share / share.sum())
+        wanted = rng.multinomial(slots, share / (share.sum() or 1))  # a zone may be all free
         picked = [
             rng.choice(p, min(n, len(p)), replace=False) for p, n in zip(pages, wanted, strict=True)
         ]
@@ -178,8 +178,11 @@ class Churn:
     def rows(self, events: int) -> np.ndarray:
         """The next events as script rows: give back, and hand out what went WINDOW ago, in turn.
 
-        Int [events, 2]; nothing where the first ones to be handed out have not gone yet.
+        Int [events, 2]; nothing where the first ones to be handed out have not gone yet, or
+        where the zone is all free.
         """
+        if not len(self.turns):
+            return np.zeros((events, 2), np.int64)
         at = self.at + np.arange(events)
         self.at += events
         gives = at % 2 == 0
