@@ -125,7 +125,7 @@ def forecast(seen, zone=None, **options) -> Forecast:
     pages = {"16 MiB": 4096, "64 MiB": 16384}
     for values in found.values():
         values["granted"] = np.tile(list(pages.values()), (4, 1))
-    return Forecast(seen.largest().title, pages, found, 4, 3)
+    return Forecast(seen.first(pages["64 MiB"]).title, pages, found, 4, 3)
 
 
 def watched(study, arm, demand, state):

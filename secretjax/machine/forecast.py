@@ -6,6 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 
 import numpy as np
+from scipy.stats import t
 
 from secretjax import admission, engine, proposals
 from secretjax.cases import StartState
@@ -18,6 +19,7 @@ MIB_PAGES = 256
 # Secret memory so far at each step: what the probe takes by default and a quarter of it, or less
 # where that is more than these shares of the zone.
 STEPS = ((16, 2), (64, 5))  # MiB, %
+MOST = STEPS[-1][0] * MIB_PAGES
 FEW, SMALL = 8, 1 << 20  # states, and pages of a zone up to which there are as many
 MOST_AT_ONCE = 4  # proposals, as each has its own block of states
 PART = 1 << 32  # states drawn from are numbered so where a part of a zone is drawn
@@ -88,13 +90,13 @@ def forecast(
     pages: dict[str, int] | None = None,
     progress: Callable[[str], None] | None = None,
 ) -> Forecast:
-    """Every proposal, or those with these names, on the largest zone, or on `zone`.
+    """Every proposal, or those with these names, on the first zone in turn, or on `zone`.
 
     states: by default FEW, or fewer of a large zone. pages: as `Forecast.pages`, instead of
     `steps`. progress: called with each proposal's name.
     Raises `UserError` when no state can be drawn.
     """
-    zone = zone or seen.largest()
+    zone = zone or seen.first(max(pages.values()) if pages else MOST)
     pages = pages or steps(zone)
     states = states or (FEW if zone.fields["managed"] <= SMALL else FEW // 2)
     starts, scale = start_states(seen, zone, states, seed), part.share(zone)
@@ -137,15 +139,20 @@ def _values(out: engine.Outcome, pages: dict[str, int]) -> dict[str, np.ndarray]
 
 
 def interval(values: np.ndarray) -> tuple[float, float, float]:
-    """Mean, and the 2.5 and 97.5 percentiles over states."""
-    low, high = np.percentile(values, [2.5, 97.5])
-    return float(values.mean()), float(low), float(high)
+    """Mean over states, and the 95 % prediction interval of one more of them (Student's t).
+
+    The machine is one more of them: percentiles of so few states would leave it out too often.
+    """
+    mean, wide = float(values.mean()), 0.0
+    if len(values) > 1:
+        wide = t.ppf(0.975, len(values) - 1) * values.std(ddof=1) * np.sqrt(1 + 1 / len(values))
+    return mean, max(mean - float(wide), 0.0), mean + float(wide)
 
 
 def zone_named(seen: Capture, name: str | None) -> ZoneSeen:
-    """The largest zone, or that called `name` (as Normal, or 1.Normal for node 1)."""
+    """Where secret memory comes from, or the zone of this name (Normal, or 1.Normal: of node 1)."""
     if name is None:
-        return seen.largest()
+        return seen.first(MOST)
     titles = {f"{zone.node}.{zone.name}": zone for zone in seen.zones}
     chosen = [zone for key, zone in titles.items() if name in (key, zone.name)]
     if len(chosen) != 1:

@@ -7,9 +7,11 @@ and does nothing unless told yes.
 
 import errno
 import json
+from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -80,35 +82,48 @@ def refuse(mib: int, yes: bool, root: Path, system: System) -> None:
         )
 
 
-def measure(mib: int, root: Path, system: System) -> Probe:
-    """Maps anonymous, memfd and secret memory in turn, touches each page once, and frees it."""
+def measure(mib: int, root: Path, system: System) -> tuple[Probe, Capture]:
+    """Maps anonymous, memfd and secret memory in turn, touches each page once, and frees it.
+
+    The capture is made just before the secret memory, with what the other two left behind.
+    """
     pages = mib * MIB_PAGES
-    ns, blocks = {}, -1
-    before = splits(root)
-    makers = {"anonymous": None, "memfd": system.memfd, "memfd_secret": system.memfd_secret}
-    for kind, make in makers.items():
-        with ExitStack() as freed:
-            fd = -1
-            if make is not None:
-                fd = make()
-                freed.callback(system.close, fd)
-            memory = system.map(fd, pages)
-            freed.callback(memory.close)
-            ns[kind] = float(np.median(system.touch(memory, pages)))
-            if kind == "memfd_secret":
-                after = splits(root)
-                frames = system.pfns(memory, pages)
-                if (frames != ABSENT).all():
-                    blocks = len(np.unique(frames >> PAGEBLOCK_ORDER))
-    return Probe(
+    ns = {
+        "anonymous": touched(pages, None, system)[0],
+        "memfd": touched(pages, system.memfd, system)[0],
+    }
+    seen, before = capture(root), splits(root)
+    ns["memfd_secret"], (after, frames) = touched(
+        pages, system.memfd_secret, system, lambda m: (splits(root), system.pfns(m, pages))
+    )
+    hidden = (frames == ABSENT).any()
+    probe = Probe(
         mib=mib,
         splits_2m=after[0] - before[0],
         splits_1g=after[1] - before[1],
-        blocks=blocks,
+        blocks=-1 if hidden else len(np.unique(frames >> PAGEBLOCK_ORDER)),
         blocks_least=-(-pages // PAGEBLOCK_PAGES),
         ns=ns,
         split_before=sum(before),
     )
+    return probe, seen
+
+
+def touched(
+    pages: int,
+    make: Callable[[], int] | None,
+    system: System,
+    look: Callable[[Any], Any] = lambda memory: None,
+) -> tuple[float, Any]:
+    """Median ns of a page's first touch, and what `look` sees then. make: the file; None: none."""
+    with ExitStack() as freed:
+        fd = -1
+        if make is not None:
+            fd = make()
+            freed.callback(system.close, fd)
+        memory = system.map(fd, pages)
+        freed.callback(memory.close)
+        return float(np.median(system.touch(memory, pages))), look(memory)
 
 
 def splits(root: Path) -> tuple[int, int]:
@@ -125,18 +140,17 @@ def splits(root: Path) -> tuple[int, int]:
 def run(
     mib: int, yes: bool, root: Path = Path("/"), system: System | None = None
 ) -> tuple[Probe, Capture]:
-    """A capture, then the probe. Raises `UserError` if it must not be, see `refuse`."""
+    """The probe, and the capture before it. Raises `UserError` if it must not be, see `refuse`."""
     system = system or System()
     refuse(mib, yes, root, system)
     splits(root)
-    before = capture(root)
-    return measure(mib, root, system), before
+    return measure(mib, root, system)
 
 
 def compare(found: Probe, before: Capture, states: int, seed: int) -> list[str]:
     """The probe beside the model's prediction from the capture taken just before, in sentences."""
     told = told_of(found)
-    if before.largest().page_class is None:
+    if before.first(found.mib * MIB_PAGES).page_class is None:
         return [*told, "no prediction: the capture before it was made without root"]
     pages = {f"{found.mib} MiB": found.mib * MIB_PAGES}
     predicted = forecast.forecast(before, states=states, seed=seed, names=["per_page"], pages=pages)

@@ -42,6 +42,7 @@ MOST_PAGES = 1 << 28  # of a zone: 1 TiB
 MOST_PFN = 1 << 40
 PIECE = 1 << 13  # regions counted at once
 LEVELS = ("4k", "2M", "1G")
+ZONES = ("DMA", "DMA32", "Normal")  # where secret memory comes from, the last of them first
 ABOUT = {
     "kernel": str, "relative": bool, "settings": dict, "direct_map": dict, "counters": dict,
     "secretmem": str, "missing": list,
@@ -139,9 +140,18 @@ class Capture:
     missing: tuple[str, ...] = ()  # files that could not be read
     relative: bool = False
 
-    def largest(self) -> ZoneSeen:
-        """The zone with the most pages."""
-        return max(self.zones, key=lambda zone: zone.fields["managed"])
+    def first(self, pages: int) -> ZoneSeen:
+        """The zone that so many secret pages come from.
+
+        They are GFP_HIGHUSER (mm/secretmem.c), so from the highest zone below Movable that has them
+        above its low mark (mm/page_alloc.c: get_page_from_freelist); of several nodes' the largest,
+        and the largest of all where no zone has as many.
+        """
+        allowed = [zone for zone in self.zones if zone.name in ZONES] or self.zones
+        have = [zone for zone in allowed if zone.free - zone.fields["low"] >= pages]
+        highest = max((ZONES.index(zone.name) for zone in have if zone.name in ZONES), default=0)
+        first = [zone for zone in have if zone.name == ZONES[highest]]
+        return max(first or allowed, key=lambda zone: zone.fields["managed"])
 
 
 def write(path: str | Path, capture: Capture) -> None:

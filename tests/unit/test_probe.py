@@ -233,3 +233,33 @@ def test_a_real_probe_is_foreseen():
     told = probe.compare(found, before, 8, 1)
     assert found.splits_2m >= 0
     assert found.split_before or all("inside" in line for line in told if "predicted" in line)
+
+
+def test_secret_memory_comes_from_the_highest_zone_that_has_it(root):
+    _, seen = probe.run(8, True, root, Fake(root))
+    only = seen.zones[0]
+
+    def machine(**free):
+        zones = [replace(only, name=n, free=f, fields=only.fields | {"low": 10, "managed": m})
+                 for n, (f, m) in free.items()]  # fmt: skip
+        return replace(seen, zones=tuple(zones))
+
+    roomy = machine(DMA32=(900, 1000), Normal=(500, 600), Movable=(5000, 6000))
+    assert roomy.first(490).name == "Normal", "not the largest, and never Movable"
+    assert roomy.first(491).name == "DMA32", "the low mark is kept"
+    assert roomy.first(2000).name == "DMA32", "none has it: the largest that may be used"
+    assert forecast.zone_named(roomy, "Movable").name == "Movable"
+
+
+def test_the_interval_holds_one_more_state_as_often_as_it_says():
+    rng = np.random.default_rng(5)
+    for states in (2, 4, 16):
+        inside = []
+        for *drawn, machine in rng.normal(50, 5, (4000, states + 1)):
+            mean, low, high = forecast.interval(np.array(drawn))
+            assert low <= mean <= high
+            inside.append(low <= machine <= high)
+        assert np.mean(inside) == pytest.approx(0.95, abs=0.015)
+    assert forecast.interval(np.array([7, 7, 7])) == (7, 7, 7)
+    assert forecast.interval(np.array([7])) == (7, 7, 7)
+    assert forecast.interval(np.array([0, 1]))[1] == 0, "counts"

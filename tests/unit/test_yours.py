@@ -21,7 +21,9 @@ KERNEL = Path(__file__).parents[2] / "params" / "kernel"
 @pytest.fixture
 def made(tmp_path, monkeypatch):
     monkeypatch.setattr(forecast, "forecast", fake_run.forecast)
-    return fake_run.make(tmp_path, states=6)
+    study, run = fake_run.make(tmp_path, states=6)
+    (study.parent / "machines").mkdir()  # not the checkout's, which may hold a user's captures
+    return study, run
 
 
 def shown_of(name: str):
@@ -36,7 +38,6 @@ def test_without_a_capture_a_lab_case_stands_in_and_says_so(made):
 
 def test_the_newest_capture_beside_the_params_file_is_shown(made):
     folder = made[0].parent / "machines"
-    folder.mkdir()
     seen.write(folder / "mine.npz", replace(shown_of("b_512_s1"), kernel="6.99.1"))
     mine = yours.open(*made)
     said = mine.machine().data
@@ -46,7 +47,6 @@ def test_the_newest_capture_beside_the_params_file_is_shown(made):
 
 def test_a_damaged_capture_is_one_sentence(made):
     folder = made[0].parent / "machines"
-    folder.mkdir()
     (folder / "mine.npz").write_bytes(b"PK")
     with pytest.raises(UserError, match=r"mine\.npz"):
         yours.open(*made)
@@ -99,7 +99,6 @@ def test_what_cannot_be_predicted_is_said_in_the_notebook(made, monkeypatch):
 def test_the_probe_is_shown_when_there_is_one(made):
     assert "No probe was given" in yours.open(*made).probe().data
     folder = made[0].parent / "machines"
-    folder.mkdir()
     found = probe.Probe(64, 80, 4, 87, 32, {"anonymous": 1450.0}, 0)
     probe.write(folder / "probe.json", found, ["80 entries split"])
     assert "80 entries split" in yours.open(*made).probe().data
