@@ -47,6 +47,12 @@ study.memory_map("per_page")
 study.memory_map("pmd_pool")
 
 # %% [markdown]
+# ## As it happens
+
+# %%
+study.memory_film("per_page", "pmd_pool")
+
+# %% [markdown]
 # ## By hand
 #
 # In JupyterLab: choose arm and state, move through the demand, click on a page. The first look at

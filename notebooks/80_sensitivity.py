@@ -32,8 +32,10 @@ study.describe()
 
 # %% [markdown]
 # **Experiment.** Each comparison of two arms is made again in each start state and at each amount
-# of secret memory. Then all costs are drawn at once, each from its range, with 1 to 256 CPUs and
-# any of the start states, and Sobol indices say what the ratio of two arms' costs depends on.
+# of secret memory. Sobol indices of the whole grid of pinned pages, amounts, start states and the
+# states drawn from them say what a difference depends on. Then all costs are drawn at once, each
+# from its range, with 1 to 256 CPUs and any of the start states, and Sobol indices say what the
+# ratio of two arms' costs depends on.
 #
 # **What would change our mind.** A conclusion that holds everywhere may be quoted without a
 # condition. One that flips has to be quoted with what it depends on.
@@ -46,6 +48,12 @@ study.checks()
 
 # %%
 study.figure("flips")
+
+# %%
+study.figure("memory_sensitivity")
+
+# %%
+study.depends()
 
 # %% [markdown]
 # ## Costs and CPUs

@@ -5,6 +5,7 @@ from collections.abc import Mapping
 import matplotlib.pyplot as plt
 import numpy as np
 from jaxtyping import Bool, UInt8
+from matplotlib.axes import Axes
 from matplotlib.colors import ListedColormap
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch
@@ -25,6 +26,7 @@ KINDS = (
     ("idle in a pool", "#f5a6cf"),
     ("page table of a split", "#111111"),
 )
+DOWN = "pageblocks, from the lowest page frame down"
 ABSENT, FREE, LISTED, MOVABLE, STAYS, SECRET, IDLE, TABLE = range(len(KINDS))
 
 
@@ -54,27 +56,46 @@ def split(zone: Zone) -> Bool[np.ndarray, " pageblocks"]:
     return (np.asarray(zone.block[: count >> PAGEBLOCK_ORDER]) & SPLIT) != 0
 
 
+class View:
+    """One zone on an axis, and another in its place at a later moment."""
+
+    def __init__(self, axis: Axes, title: str, zone: Zone):
+        self._image = axis.imshow(
+            pages(zone), cmap=ListedColormap([colour for _, colour in KINDS]), vmin=0,
+            vmax=len(KINDS) - 1, aspect="auto", interpolation="nearest", rasterized=True,
+        )  # fmt: skip
+        self._cut = axis.scatter([], [], marker="s", s=2.2, lw=0, color=style.INK, clip_on=False)
+        axis.set_xlim(-32, PAGEBLOCK_PAGES)
+        axis.set(title=title, xticks=[], yticks=[])
+        axis.grid(visible=False)
+        for side in axis.spines.values():
+            side.set_visible(False)
+        self._axis = axis
+        self.show(zone)
+
+    def show(self, zone: Zone, moment: str = "") -> None:
+        """Shows this zone; moment: said before the entries that are split."""
+        cut = np.flatnonzero(split(zone))
+        self._image.set_data(pages(zone))
+        self._cut.set_offsets(np.stack([np.full(len(cut), -18), cut], 1))
+        self._axis.set_xlabel(f"{moment}{len(cut)} entries split", fontsize=9)
+
+
+def legend(figure: Figure, columns: int = 5) -> None:
+    """What the colours mean, above the maps."""
+    handles = [Patch(facecolor=c, edgecolor="#bbbbbb", label=name) for name, c in KINDS]
+    handles.append(Patch(facecolor=style.INK, label="left of a row: its entry is split"))
+    figure.legend(handles=handles, loc="outside upper left", ncols=columns, fontsize=8.5)
+
+
 def draw(zones: Mapping[str, Zone], about: str) -> Figure:
     """The same memory at several moments, side by side: {title: zone}."""
     style.apply()
     size = (2.5 * len(zones) + 0.4, 5.4)
     figure, axes = plt.subplots(1, len(zones), figsize=size, squeeze=False, layout="constrained")
-    colours = ListedColormap([colour for _, colour in KINDS])
     for axis, (title, zone) in zip(axes.flat, zones.items(), strict=True):
-        grid, cut = pages(zone), split(zone)
-        axis.imshow(grid, cmap=colours, vmin=0, vmax=len(KINDS) - 1, aspect="auto",
-                    interpolation="nearest", rasterized=True)  # fmt: skip
-        axis.scatter(np.full(cut.sum(), -18), np.flatnonzero(cut), marker="s", s=2.2, lw=0,
-                     color=style.INK, clip_on=False)  # fmt: skip
-        axis.set_xlim(-32, PAGEBLOCK_PAGES)
-        axis.set(title=title, xticks=[], yticks=[])
-        axis.set_xlabel(f"{int(cut.sum())} entries split", fontsize=9)
-        axis.grid(visible=False)
-        for side in axis.spines.values():
-            side.set_visible(False)
-    axes[0, 0].set_ylabel("pageblocks, from the lowest page frame down")
-    handles = [Patch(facecolor=c, edgecolor="#bbbbbb", label=name) for name, c in KINDS]
-    handles.append(Patch(facecolor=style.INK, label="left of a row: its entry is split"))
-    figure.legend(handles=handles, loc="outside upper left", ncols=5, fontsize=8.5)
+        View(axis, title, zone)
+    axes[0, 0].set_ylabel(DOWN)
+    legend(figure)
     style.caption(figure, about)
     return figure

@@ -15,7 +15,16 @@ from IPython.display import HTML, Image, Markdown
 
 from secretjax.errors import UserError
 from secretjax.registry import pick
-from secretjax.show import answer, catalogue, claims, figures, sentences, standing, style
+from secretjax.show import (
+    answer,
+    catalogue,
+    claims,
+    conclusions,
+    figures,
+    sentences,
+    standing,
+    style,
+)
 from secretjax.show.answer import plain
 from secretjax.show.claims.base import said
 from secretjax.show.figures.decision_map import wins
@@ -160,6 +169,18 @@ class Study(Measured):
         drawn = memory_map.draw({sentences.moment(k): z for k, z in zones.items()}, about)
         return picture(drawn, self.run.figures_dir, name, f"Map of physical memory. {about}")
 
+    def memory_film(self, *arms: str, state: int = 0) -> HTML | Markdown:
+        """Memory of one state as secret memory grows percent by percent, under each arm."""
+        from secretjax.show import memory_film
+
+        if not self.demand_steps("growth"):
+            return self._absent("demand", "growth")
+        shown = [one for arm in arms if (one := sentences.arm_of(self, arm))]
+        if not shown:
+            return self._absent("arm", " or ".join(arms))
+        with style.steady():
+            return memory_film.of(self, shown, state)
+
     def explorer(self, demand: str = "growth", arm: str = "per_page", state: int = 0) -> Any:
         """Widgets to look at one state under any arm, see `secretjax.show.explorer`."""
         from secretjax.show.explorer import Explorer
@@ -260,6 +281,15 @@ class Study(Measured):
         pairs = [pair for pair in PAIRS if set(pair) <= set(means)]
         cpus = self.params.cpus
         return {(a, b): sensitivity.analyse(means[a], means[b], table, cpus) for a, b in pairs}
+
+    def depends(self) -> Markdown:
+        """Where each conclusion holds, and what in memory it depends on most; a sentence each."""
+        told = []
+        for one in conclusions.of(self):
+            text, numbers = conclusions.told(self, one)
+            told.append(f"- {text}")
+            self.quote(f"depends.{one.arm.name}.{one.other.name}.{one.metric}", numbers)
+        return noted("\n".join(told) or "*This study has no arms to compare here.*")
 
     def cheaper(self) -> Markdown:
         """Which of two arms is cheaper, or what it depends on, in a sentence a pair."""

@@ -5,7 +5,8 @@ for any costs without a simulation. Every cost is drawn between its low and high
 CPUs between 1 and 256, both evenly on a logarithmic scale; the start state is drawn too, as the
 memory that the arms face. Sobol indices (SALib: Saltelli's sampling, Jansen's estimator) say what
 share of the variance of the logarithm of the ratio of two arms' costs a factor has, by itself and
-with all its interactions.
+with all its interactions. What memory itself decides was simulated on a full grid, whose indices
+need no sampling (`of_grid`).
 """
 
 from dataclasses import dataclass
@@ -94,6 +95,17 @@ def analyse(
     total, margin = (dict(zip(factors, index[k].tolist(), strict=True)) for k in ("ST", "ST_conf"))
     flips = {f: at for f in spans if (at := flip(one, other, table, cpus, f)) is not None}
     return Sensitivity(float((found < 0).mean()), total, margin, flips)
+
+
+def of_grid(cells: np.ndarray) -> np.ndarray:
+    """Total Sobol index of each axis of a full grid, all its levels alike likely; float64 [axes].
+
+    Exact, nothing is drawn: the mean of the variance along the axis, as a share of the variance of
+    all (A. Saltelli et al. 2010, the numerator of a total index). 0 where nothing varies.
+    """
+    whole = cells.var()
+    along = np.array([cells.var(axis=axis).mean() for axis in range(cells.ndim)])
+    return along / whole if whole != 0 else along
 
 
 def flip(one: np.ndarray, other: np.ndarray, table: Costs, cpus: int, factor: str) -> float | None:

@@ -14,7 +14,7 @@ from tests import fake_run
 NAMES = list(figures.table())
 OF_KERNEL = [name for name in NAMES if name.startswith("kernel")]
 OF_AGED = [name for name in NAMES if name.startswith("aged")]
-OF_PAIRS = ["flips", "sensitivity"]  # of arms that the thread compared
+OF_PAIRS = ["flips", "memory_sensitivity", "sensitivity"]  # of arms that the thread compared
 OF_ARMS = [name for name in NAMES if name not in OF_KERNEL + OF_AGED + OF_PAIRS]
 OF_POOLS = ["pins"]
 PANELS = dict.fromkeys(("growth", "direct_map", "high_order", "cma"), "growth")
@@ -263,7 +263,7 @@ def test_an_arm_wins_if_no_other_beats_it(study, monkeypatch):
 
 
 def test_a_conclusion_is_better_or_worse_by_its_metric(study, monkeypatch):
-    from secretjax.show.figures.flips import VERDICTS, verdict
+    from secretjax.show.conclusions import VERDICTS, Conclusion, verdict
 
     pair = study.params.arm("pmd_pool"), study.params.arm("per_page")
     base, start = np.arange(study.params.states, dtype=float), study.starts("growth")[0]
@@ -275,7 +275,8 @@ def test_a_conclusion_is_better_or_worse_by_its_metric(study, monkeypatch):
         with monkeypatch.context() as patch:
             numbers = {"pmd_pool": base + change, "per_page": base}
             with_values(study, patch, "grow_10", metric, numbers)
-            assert VERDICTS[verdict(study, pair, metric, "grow_10", start)] == want
+            one = Conclusion(*pair, metric)
+            assert VERDICTS[verdict(study, one, "growth", "grow_10", start)] == want
 
 
 def test_the_front_is_what_nothing_beats_on_both():

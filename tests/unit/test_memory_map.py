@@ -1,10 +1,13 @@
 """The map of physical memory counts what the metrics count, and a click says what is there."""
 
+import base64
+
 import numpy as np
 import pytest
+from PIL import Image
 
 from secretjax import engine
-from secretjax.show import explorer, memory_map, notebook
+from secretjax.show import explorer, memory_film, memory_map, notebook
 from secretjax.show.memory_map import FREE, IDLE, LISTED, MOVABLE, SECRET, STAYS, TABLE
 from secretjax.study import points
 from tests import fake_run
@@ -68,3 +71,20 @@ def test_a_watched_state_is_that_of_the_study_and_the_map_counts_what_the_metric
     np.testing.assert_array_equal(np.diff(counts(TABLE)), np.diff(of("table_pages")))
     cut = [int(memory_map.split(zone).sum()) for zone in zones.values()]
     np.testing.assert_array_equal(np.diff(cut), np.diff(of("dm_2m_split")))
+
+
+def test_the_film_shows_every_percent_and_moves_only_when_it_is_asked_for(study):
+    told = study.memory_film("per_page", "keep_mapped", state=STATE)
+    assert told.data.startswith("<details><summary>Play: ") and 'alt="secret memory' in told.data
+    (file,) = study.run.figures_dir.glob("memory_film_*.gif")
+    assert base64.b64encode(file.read_bytes()).decode() in told.data
+    most = max(study.params.demands[0].options["percents"])
+    with Image.open(file) as film:
+        seen = []
+        for frame in range(film.n_frames):
+            film.seek(frame)
+            seen.append((film.convert("RGB").tobytes(), film.info["duration"]))
+    assert most < len({pixels for pixels, _ in seen}) <= most + 2, "start, each percent, released"
+    assert sum(ms for _, ms in seen) == 200 * (most + 2 + memory_film.LAST)
+    assert study.memory_film("per_page", "keep_mapped", state=STATE).data == told.data
+    assert "no arm" in study.memory_film("nothing").data

@@ -72,3 +72,12 @@ def test_arms_that_cost_the_same_depend_on_nothing():
     same = events({"GRANTED": 1})
     found = sensitivity.analyse(same, same, TABLE, 8)
     assert set(found.total.values()) == {0.0} and found.flips == {} and found.cheaper == 0
+
+
+def test_a_grid_of_a_sum_and_of_a_product_has_the_indices_of_the_textbook():
+    """x + 2y of unit variances: 1/5 and 4/5; xy of zero means: all of it is interaction."""
+    x, y = np.array([-1.0, 1.0])[:, None], np.array([-1.0, 1.0, 1.0, -1.0])
+    assert sensitivity.of_grid(x + 2 * y) == pytest.approx([0.2, 0.8])
+    assert sensitivity.of_grid(x * y) == pytest.approx([1, 1])
+    assert sensitivity.of_grid(np.stack([x + 2 * y] * 3)) == pytest.approx([0, 0.2, 0.8])
+    assert sensitivity.of_grid(np.full((2, 3), 7.0)).tolist() == [0, 0]
