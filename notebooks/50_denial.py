@@ -106,7 +106,14 @@ study.summary("idle", "victim_failed", "promised_pages", "stranded_mib")
 # ## Tenants that come and go
 
 # %%
-study.summary("tenants", "fairness", "refused_mmap_share", "refused_fault_share", "oom_kills")
+study.summary(
+    "tenants",
+    "fairness",
+    "refused_open_share",
+    "refused_mmap_share",
+    "refused_fault_share",
+    "oom_kills",
+)
 
 # %% [markdown]
 # ### Few of them opt in to secret memory

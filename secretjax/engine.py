@@ -23,7 +23,7 @@ from secretjax.ledger import settled
 from secretjax.mm.layout import HEADS, Use
 from secretjax.mm.load import load
 from secretjax.mm.reading import read
-from secretjax.mm.state import Fault, Zone
+from secretjax.mm.state import FULL, Fault, Zone
 from secretjax.mm.words import Event
 from secretjax.program import Program
 from secretjax.program import start as start_program
@@ -57,8 +57,11 @@ def pages_of(zone: Zone) -> int:
 
 
 @cache
-def measurer(pages: int) -> Callable:
-    """Compiled: Int32 [states, metrics] of a block, in the order of `metrics.METRICS`."""
+def measurer(pages: int, opens: bool) -> Callable:
+    """Compiled: Int32 [states, metrics] of a block, in the order of `metrics.METRICS`.
+
+    opens: `Proposal.opens`; what is not opened is not mapped either.
+    """
 
     def one(zone: Zone, me: Program):
         own = {
@@ -66,7 +69,8 @@ def measurer(pages: int) -> Callable:
             Event.FALLBACK: me.fallback,
             Event.ZEROED: me.granted,
             Event.WINDOW: me.apart,
-            Event.REFUSED_MMAP: me.refused_mmap,
+            Event.REFUSED_OPEN: 0 if opens else me.refused_mmap,
+            Event.REFUSED_MMAP: me.refused_mmap if opens else 0,
             Event.REFUSED_FAULT: me.refused_fault,
             Event.OOM_FAULT: me.killed,
             Event.SIGBUS_FAULT: me.sigbus,
@@ -200,7 +204,8 @@ class Simulation:
             rows = np.array([wanted.index(task.number) for task in seen.tasks])
             points = np.array([task.point for task in seen.tasks])
             with clock.spent("metrics"):
-                found = np.asarray(measurer(pages)(seen.zones, seen.own))
+                measured = measurer(pages, self.proposal.opens)(seen.zones, seen.own)
+                found = np.asarray(measured)
                 for name, column in zip(metrics.METRICS, found.T, strict=True):
                     values[name][rows, points] = column[: len(rows)]
                 ends = np.flatnonzero(points == len(steps) - 1)
@@ -299,17 +304,28 @@ def prepared(
     return Simulation(starts, bases, pools, demand, proposal, admission, seed, ageing, handles)
 
 
+def faults(zones: Zone) -> np.ndarray:
+    """Bits of `Fault` of each zone, its counters looked at too: int64 [states]."""
+    counted = np.asarray(zones.ticks, np.int64).sum(1)
+    return np.asarray(zones.now.fault, np.int64) | np.where(counted < FULL, 0, Fault.COUNTER)
+
+
 def check_faults(zones: Zone, numbers, starts, who: str, seed: int) -> None:
     """`UserError` with every fault bit that `who` caused, and the first state that has one."""
-    fault = np.asarray(zones.now.fault)[: len(numbers)]
+    fault = faults(zones)[: len(numbers)]
     bad = np.flatnonzero(fault)
     if not len(bad):
         return
     bits = {bit.name: int(((fault & bit) != 0).sum()) for bit in Fault if (fault & bit).any()}
     state = list(numbers)[bad[0]]
     found = ", ".join(f"{bit} in {count}" for bit, count in bits.items())
+    why = (
+        "a fault of the model or of this plug-in, not of the input; please report it with these "
+        "numbers"
+    )
+    if list(bits) == [Fault.COUNTER.name]:
+        why = "more was asked than a counter of 32 bits holds; ask for less, or in several studies"
     raise UserError(
         f"'{who}': {found} of {len(fault)} states looked at, first in state {state} of seed {seed} "
-        f"(start '{starts[state % len(starts)].name}'): a fault of the model or of this "
-        "plug-in, not of the input; please report it with these numbers"
+        f"(start '{starts[state % len(starts)].name}'): {why}"
     )

@@ -91,7 +91,8 @@ class Rules:
 
     def may(self, me: Program, asked: Request, op: Word) -> Flag:
         """What the rule says of the file, or of its next page; who was killed asks in vain."""
-        may = jnp.where(op == Do.OPEN, self.admission.maps(asked), self.admission.charges(asked))
+        maps = self.admission.maps(asked) if self.proposal.opens else jnp.zeros((), bool)
+        may = jnp.where(op == Do.OPEN, maps, self.admission.charges(asked))
         return may & ~self.is_gone(me)
 
     def is_gone(self, me: Program) -> Flag:

@@ -88,6 +88,7 @@ def values(arm: Arm, steps: tuple[str, ...], states: int, seed: int) -> dict[str
     found |= {
         "granted": granted,
         "refused": refused,
+        "refused_open": zero,
         "refused_mmap": refused if reserved else zero,
         "refused_fault": zero if reserved else refused,
         "dm_2m_split": splits,

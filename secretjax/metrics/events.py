@@ -72,6 +72,7 @@ ABOUT = {
         "lower",
         "order-0 fallback",
     ),
+    Event.REFUSED_OPEN: ("pages refused at open", PAGES, "lower", "memfd_secret() fails"),
     Event.REFUSED_MMAP: ("pages refused at mmap", PAGES, "lower", "-ENOMEM"),
     Event.REFUSED_FAULT: ("pages refused at the fault", PAGES, "lower", "VM_FAULT_OOM, SIGBUS"),
     Event.HUGE_TRIED: (
@@ -138,6 +139,7 @@ def metric(event: Event) -> Metric:
     )
 
 
+REFUSED = (Event.REFUSED_OPEN, Event.REFUSED_MMAP, Event.REFUSED_FAULT)
 METRICS = (
     Metric(
         "huge_easy",
@@ -150,11 +152,11 @@ METRICS = (
     *(metric(event) for event in Event),
     Metric(
         "refused",
-        "secret pages refused, at mmap or at the fault",
+        "secret pages refused, at open, at mmap or at the fault",
         PAGES,
         "lower",
-        "-ENOMEM, SIGBUS, OOM",
-        lambda r: jnp.stack([r.events[Event.REFUSED_MMAP], r.events[Event.REFUSED_FAULT]]).sum(),
+        "-ENOSYS, -ENOMEM, SIGBUS, OOM",
+        lambda r: jnp.stack([r.events[event] for event in REFUSED]).sum(),
         counter=True,
     ),
     Metric(

@@ -9,7 +9,7 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
-from secretjax.mm.state import Zone
+from secretjax.mm.state import FULL, Zone
 
 
 @jax.custom_batching.custom_vmap
@@ -65,7 +65,8 @@ def _put_one(words, lane, cells, values):
 def commit(zone: Zone) -> Zone:
     """The zone after the writes that the last step decided."""
     w = zone.writes
-    counted = zone.ticks[jnp.clip(w.tick, 0, zone.ticks.shape[0] - 1)] + w.amount
+    before = zone.ticks[jnp.clip(w.tick, 0, zone.ticks.shape[0] - 1)]
+    counted = before + jnp.minimum(w.amount, FULL - before)
     arrays = {name: getattr(zone, name) for name in ("link", "block", "handle", "ticks")}
     cells = {
         "link": (w.cell0, w.cell1, w.cell2, w.cell3, w.cell4, w.cell5),

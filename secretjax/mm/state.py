@@ -169,12 +169,16 @@ class Tick(IntEnum):
     COLLAPSED = 21
 
 
+FULL = (1 << 31) - 1  # a counter stays there, see `Fault.COUNTER`
+
+
 class Fault(IntEnum):
-    """Bits of `Registers.fault`: the request, or the model, is wrong."""
+    """Bits of `Registers.fault`: the request, or the model, is wrong. The last is seen outside."""
 
     BAD_FREE = 1  # what is given back is not in use
     FREED_UNMAPPED = 2  # it is still absent from the direct map
     BAD_HANDLE = 4  # no such block: it was refused, or given back before
+    COUNTER = 8  # more was counted, in all of `Tick`, than a counter holds
 
 
 class Command(NamedTuple):

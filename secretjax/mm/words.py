@@ -92,3 +92,4 @@ class Event(IntEnum):
     COLLAPSED_2M = 28  # 2 MiB entries made whole again (vmstat direct_map_level2_collapses)
     BLOCK_UNMAPPED = 29  # of UNMAP_CALL, of whole pageblocks
     BLOCK_MAPPED = 30  # of MAP_CALL, of whole pageblocks
+    REFUSED_OPEN = 31  # pages of files that memfd_secret() did not create

@@ -6,7 +6,7 @@ kind. What the step decides is written at its end, where XLA's program does it a
 
 from secretjax.mm.machine import bare, kind_of
 from secretjax.mm.plan import NOWHERE
-from secretjax.mm.state import Op, Phase, Registers, Tick
+from secretjax.mm.state import FULL, Op, Phase, Registers, Tick
 from secretjax.native import emit, lane
 from secretjax.native.emit import Function, Store
 from secretjax.native.graph import Graph
@@ -47,7 +47,9 @@ def _kind(trace: Trace, layout: lane.Lane, kind: int, roots: dict) -> str:
     ]
     if graph.value(roots["tick"]) != NOWHERE:
         at = trace.clamped(0, roots["tick"], len(Tick) - 1)
-        counted = graph.make("add", graph.load("ticks", at), roots["amount"])
+        before = graph.load("ticks", at)
+        room = graph.make("sub", graph.const(FULL), before)
+        counted = graph.make("add", before, graph.make("min", roots["amount"], room))
         stores.append(Store("ticks", roots["tick"], counted, graph.const(len(Tick))))
     names = [*(f"now.{name}" for name in Registers._fields), "finished", "answer"]
     words = {name: roots[name] for name in names}

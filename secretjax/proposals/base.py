@@ -141,6 +141,11 @@ class Proposal:
         """Whether a fault that is refused ends in the OOM killer (VM_FAULT_OOM), else in SIGBUS."""
         return True
 
+    @property
+    def opens(self) -> bool:
+        """Whether memfd_secret() creates a file at all."""
+        return True
+
     def fill(self, total: int) -> int:
         """Pages that the pool gets before the demand, of `total` managed ones."""
         return 0

@@ -23,7 +23,7 @@ class CmaPool(Pool):
     one of `area_percent` of memory made of its MOVABLE pageblocks that hold nothing unmovable,
     from the top of memory down: where a real area, reserved at boot, would never have held any.
     They lie in whole ranges of `align_mib` (v16: 2 MiB, or 1 GiB where twice the area is more than
-    that).
+    that). With 0 % no area was asked for at boot, and every memfd_secret() fails.
 
     Not modelled: retries, charging of whole blocks to a cgroup.
     """
@@ -42,8 +42,15 @@ class CmaPool(Pool):
         if self.align_mib < 2 or self.align_mib & (self.align_mib - 1):
             raise ValueError(f"align_mib: found {self.align_mib}, allowed are 2, 4, 8 and so on")
 
+        if not 0 <= self.area_percent <= 100:
+            raise ValueError(f"area_percent: found {self.area_percent}, allowed are 0 to 100")
+
+    @property
+    def opens(self):
+        return self.area_percent > 0
+
     def prepare(self, start):
-        if (start.block_mt == Migratetype.CMA).any():
+        if not self.opens or (start.block_mt == Migratetype.CMA).any():
             return start
         pages = start.zone["managed"] * self.area_percent // 100
         return with_cma_area(start, pages, self.align_mib * 256)

@@ -36,7 +36,7 @@ def ratio(part: np.ndarray, whole: np.ndarray, nothing: float = 0.0) -> np.ndarr
 
 def asked(get: Get) -> np.ndarray:
     """Pages of secret memory that users asked for, granted or not."""
-    return get("granted") + get("refused_mmap") + get("refused_fault")
+    return get("granted") + get("refused")
 
 
 def memory(get: Get) -> np.ndarray:
@@ -63,6 +63,10 @@ def huge_now(get: Get) -> np.ndarray:
 
 # Read off the measured ones, state by state: {metric: (words, formula)}
 DERIVED: dict[str, tuple[Words, Callable[[Get], np.ndarray]]] = {
+    "refused_open_share": (
+        Words("refused at open", "% of pages asked for", "lower"),
+        lambda get: 100 * ratio(get("refused_open"), asked(get)),
+    ),
     "refused_mmap_share": (
         Words("refused at mmap", "% of pages asked for", "lower"),
         lambda get: 100 * ratio(get("refused_mmap"), asked(get)),

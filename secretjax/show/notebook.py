@@ -83,9 +83,7 @@ class Study(Measured):
     def checks(self) -> Markdown:
         """That all arms answered the same demand in full; stops the notebook if not."""
         for demand in self.params.demands:
-            total = sum(
-                self.totals(demand.name, m) for m in ("granted", "refused_mmap", "refused_fault")
-            )
+            total = sum(self.totals(demand.name, m) for m in ("granted", "refused"))
             if np.ptp(total, axis=0).any():
                 raise UserError(
                     f"{self.run.folder}: arms of '{demand.name}' did not face the same demand; "

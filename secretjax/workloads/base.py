@@ -13,7 +13,7 @@ from jaxtyping import Int
 
 from secretjax.errors import UserError
 from secretjax.ledger import FILES, PROCESSES
-from secretjax.mm.state import Op
+from secretjax.mm.state import FULL, Op
 from secretjax.mm.words import PAGEBLOCK_PAGES, Migratetype
 from secretjax.workloads._recorded import BY_HANDLE, FRESH, LRU, OFFSET, ORDER, TYPE
 
@@ -95,8 +95,12 @@ class Script:
         self.stops.append((step, self.length))
 
     def array(self) -> Int[np.ndarray, "rows 2"]:
-        """All rows."""
-        return np.concatenate([*self.rows, np.zeros((1, 2), np.int64)]).astype(np.int32)
+        """All rows. `UserError` if users ask for more pages than a counter of 32 bits holds."""
+        rows = np.concatenate([*self.rows, np.zeros((1, 2), np.int64)])
+        asked = int(rows[rows[:, 0] == Do.OPEN, 1].sum())
+        if asked > FULL:
+            raise UserError(f"the demand asks for {asked:,} pages in all, {FULL:,} can be counted")
+        return rows.astype(np.int32)
 
 
 @dataclass(frozen=True)

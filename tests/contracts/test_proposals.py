@@ -196,6 +196,18 @@ def test_a_reservation_refuses_at_mmap_and_never_at_the_fault():
         assert (value["refused_mmap"][:, -1] > 0).all()
 
 
+def test_without_an_area_every_open_is_refused_and_nothing_is_done():
+    demand = workloads.make("growth", **DEMANDS["growth"])
+    asked = run("per_page", "none", "growth")[0].values
+    for rule in ("none", "reservation"):
+        arm = proposals.make("cma_pool", area_percent=0, shared=True), admission.make(rule)
+        how = {"states": STATES, "seed": 5, "ageing_events": 300}
+        value = engine.simulate(machines(), demand, *arm, **how).values
+        assert (value["refused_open"] == asked["granted"] + asked["refused"]).all()
+        for nothing in ("granted", "refused_mmap", "refused_fault", "taken", "unmap_call"):
+            assert (value[nothing] == 0).all(), nothing
+
+
 def test_a_private_pool_strands_almost_a_pageblock_a_file():
     private = run("pmd_pool", "none", "small_files")[0].values
     shared = run("pmd_pool", "reservation", "small_files")[0].values

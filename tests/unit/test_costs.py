@@ -45,8 +45,8 @@ def test_sums_are_exact_in_float64_for_big_counts():
 
 def test_what_only_tells_an_outcome_costs_nothing_and_all_else_something():
     free = {
-        "STOLEN", "FALLBACK", "REFUSED_MMAP", "REFUSED_FAULT", "HUGE_TRIED", "HUGE_OK",
-        "COMPACT_STALL", "KSWAPD_RUN", "KCOMPACTD_RUN", "SECRET_COPIED", "OOM_FAULT",
+        "STOLEN", "FALLBACK", "REFUSED_OPEN", "REFUSED_MMAP", "REFUSED_FAULT", "HUGE_TRIED",
+        "HUGE_OK", "COMPACT_STALL", "KSWAPD_RUN", "KCOMPACTD_RUN", "SECRET_COPIED", "OOM_FAULT",
         "SIGBUS_FAULT", "COPIED_MAPPED", "BLOCK_UNMAPPED", "BLOCK_MAPPED",
     }  # fmt: skip
     ns = costs.weights(TABLE, 4, "low")

@@ -13,6 +13,7 @@ from jax import lax
 from secretjax import admission, engine, flow, proposals, runners, workloads
 from secretjax.errors import UserError
 from secretjax.mm.load import load
+from secretjax.mm.state import FULL
 from secretjax.mm.words import Fallback
 from secretjax.native import build, emit, lane
 from secretjax.native.emit import Function, Store
@@ -21,6 +22,7 @@ from secretjax.native.run import SOURCES, Native
 from secretjax.native.trace import CannotTrace, Memory, Trace
 from secretjax.proposals.per_page import PerPage
 from secretjax.workloads import _recorded as recorded
+from secretjax.workloads.base import Do, Script
 from tests.oracle import streams
 
 ADVERSARY = {
@@ -80,6 +82,36 @@ def test_threads_and_company_change_nothing(monkeypatch):
     monkeypatch.setenv("NPROC", "3")
     together = simulated(monkeypatch, "native", *arm, states=11)
     np.testing.assert_array_equal(alone.digests, together.digests[:3])
+
+
+@pytest.mark.parametrize("which", runners.ENGINES)
+def test_a_counter_that_is_full_stays_so_and_is_reported(monkeypatch, which):
+    arm = proposals.make("per_page"), admission.make("none"), workloads.make("growth", **GROWTH)
+    owned, ends = engine.owned, []
+
+    def counted(*of):
+        zone = owned(*of)
+        return zone._replace(ticks=np.full_like(zone.ticks, FULL - 5))
+
+    look = engine.check_faults
+    monkeypatch.setattr(engine, "owned", counted)
+
+    def kept(zones, *of):
+        ends.append(np.asarray(zones.ticks))
+        look(zones, *of)
+
+    monkeypatch.setattr(engine, "check_faults", kept)
+    with pytest.raises(UserError, match=r"COUNTER in .* counter of 32 bits"):
+        simulated(monkeypatch, which, *arm)
+    assert ends[0][0].min() == FULL - 5 and ends[0][0].max() == FULL
+
+
+def test_a_demand_for_more_than_can_be_counted_is_one_sentence():
+    script = Script()
+    for _ in range(5):
+        script.do(Do.OPEN, 1 << 29)
+    with pytest.raises(UserError, match="2,147,483,647 can be counted"):
+        script.array()
 
 
 EDGES = np.array(
