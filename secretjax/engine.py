@@ -10,6 +10,7 @@ number of devices.
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cache
+from typing import cast
 
 import jax
 import jax.numpy as jnp
@@ -27,7 +28,7 @@ from secretjax.mm.state import FULL, Fault, Zone
 from secretjax.mm.words import Event
 from secretjax.program import Program
 from secretjax.program import start as start_program
-from secretjax.proposals.base import Proposal
+from secretjax.proposals.base import Pooled, Proposal
 from secretjax.workloads.base import Churn, Do, Pages, Script, Workload
 
 LANES = 64  # of a block: enough to fill the vector units, few enough for the cache
@@ -80,6 +81,7 @@ def measurer(pages: int, opens: bool) -> Callable:
         idle = me.own.pool - (me.own.held - me.own.singles)
         known = {"pool_pages": me.own.pool, "pool_idle": jnp.where(me.own.pool > 0, idle, 0)}
         known |= {"promised": me.own.reserved, "files_up": me.up}
+        assert me.tables is not None
         known["users"] = settled(me.tables, me.current).user
         reading = read(zone, pages, own, easy=me.easy, held=me.own.held, program=known)
         return jnp.stack([metric.read(reading) for metric in metrics.METRICS.values()])
@@ -289,7 +291,7 @@ def prepared(
         raise UserError(
             f"admission '{admission.name}' cannot wrap '{proposal.name}': it has no pool"
         )
-    if admission.reserves and not proposal.shared:
+    if admission.reserves and not cast(Pooled, proposal).shared:
         proposal = replace(proposal, shared=True)
     starts = [proposal.prepare(start) for start in starts]
     bases = [jax.tree.map(np.asarray, load(start)) for start in starts]

@@ -8,8 +8,8 @@ its neighbours.
 
 from collections.abc import Callable, Iterable, Iterator
 from functools import partial
-from itertools import count, islice
-from typing import NamedTuple
+from itertools import islice
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -81,9 +81,9 @@ class Flow:
         """run: see `xla.program_runner`. tasks: drawn from when a lane is free."""
         self.run, self.coming, self.more = run, iter(tasks), True
         first = self._next(lanes)
-        self.rows = max(len(task.table) for task in first)
+        self.rows = max(rows_of(task) for task in first)
         self.group = min(len(first), max(GROUP, len(first) // GROUP))
-        self.block = self._stacked(first)
+        self.block: tuple[Any, ...] = self._stacked(first)
         self.tasks = [placed(task) for task in first]  # by lane
         self.stops = np.array([task.stop() for task in first], np.int32)  # -1: at its end
 
@@ -139,7 +139,7 @@ class Flow:
         freed = freed[: len(new)]
         for lane, task in zip(freed, new, strict=True):
             self.tasks[lane], self.stops[lane] = placed(task), task.stop()
-        self.rows = max(self.rows, *(len(task.table) for task in new))
+        self.rows = max(self.rows, *(rows_of(task) for task in new))
         zones, own, tables = self.block
         longer = self.rows - tables.shape[1]
         tables = jnp.pad(tables, ((0, 0), (0, longer), (0, 0))) if longer else tables
@@ -157,11 +157,18 @@ class Flow:
         """As many as a group has: the first one again where there are fewer."""
         return jnp.asarray(lanes + lanes[:1] * (self.group - len(lanes)), jnp.int32)
 
-    def _stacked(self, tasks: list[Task]):
+    def _stacked(self, tasks: list[Task]) -> tuple[Any, ...]:
         table = np.zeros((len(tasks), self.rows, 2), np.int32)
         for row, task in zip(table, tasks, strict=True):
+            assert task.table is not None
             row[: len(task.table)] = task.table
         return stack([t.zone for t in tasks]), stack([t.own for t in tasks]), jnp.asarray(table)
+
+
+def rows_of(task: Task) -> int:
+    """The length of its script."""
+    assert task.table is not None
+    return len(task.table)
 
 
 def placed(task: Task) -> Task:
@@ -169,14 +176,16 @@ def placed(task: Task) -> Task:
     return task._replace(zone=None, own=None, table=None)
 
 
-def run_to_stop(run: Callable, zones, own, tables, limit: int = LIMIT):
+def run_to_stop(run: Callable, zones, own, tables, limit: int = LIMIT) -> tuple:
     """Steps until every state waits at its stop, then two idle ones that write what is pending."""
-    for look in count(1):
+    steps = 0
+    while True:
+        steps += STEPS
         zones, own = run(zones, own, tables, STEPS)
         behind = int((np.asarray(own.pc) < own.stop).sum())
         if not behind:
             return run(zones, own, tables, 2)
-        check_limit(look * STEPS, behind, limit)
+        check_limit(steps, behind, limit)
 
 
 def check_limit(steps: int, states: int, limit: int) -> None:

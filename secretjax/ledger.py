@@ -5,7 +5,7 @@ charges. The counts of the process in force and of its user are registers of the
 change with every page; the tables hold the others', and change when another process runs.
 """
 
-from typing import NamedTuple
+from typing import Any, NamedTuple, cast
 
 import jax.numpy as jnp
 import numpy as np
@@ -61,9 +61,10 @@ class Current(NamedTuple):
 
 def begin(owner, first, behind, present) -> tuple[Tables, Current]:
     """Nobody holds anything, and process 0 of user 0 runs (NumPy arrays)."""
-    rows = np.zeros((2, PROCESSES, len(Counts._fields)), np.int32)
-    tables = Tables(owner, first, behind, present, rows[0], rows[1], np.zeros(FILES, np.int32))
-    zero, nothing = np.int32(0), Counts(*np.zeros(len(Counts._fields), np.int32))
+    zeros = lambda *shape: cast(Any, np.zeros(shape, np.int32))  # noqa: E731
+    rows = zeros(2, PROCESSES, len(Counts._fields))
+    tables = Tables(owner, first, behind, present, rows[0], rows[1], zeros(FILES))
+    zero, nothing = cast(Any, np.int32(0)), Counts(*zeros(len(Counts._fields)))
     return tables, Current(zero, owner[0], zero, first[0], behind[0], nothing, nothing, zero)
 
 

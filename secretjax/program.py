@@ -6,7 +6,7 @@ of users of secret memory, which `rules` turns into commands.
 """
 
 from enum import IntEnum
-from typing import NamedTuple
+from typing import Any, NamedTuple, cast
 
 import jax
 import jax.numpy as jnp
@@ -72,7 +72,7 @@ class Program(NamedTuple):
     tables: Tables | None
 
 
-def blank(zero=0) -> Program:
+def blank(zero: Any = 0) -> Program:
     """A program of which every word is this one, without tables."""
     all_of = lambda of: of(*[zero] * len(of._fields))  # noqa: E731
     counts = {"mine": all_of(Counts), "users": all_of(Counts)}
@@ -86,7 +86,7 @@ def start(floor: int, base: int, owners: dict, limits: Limits) -> Program:
     owners: `Script.owners()`.
     """
     tables, current = begin(**owners)
-    limits = Limits(*(np.int32(n) for n in limits))
+    limits = Limits(*cast(list[Any], [np.int32(n) for n in limits]))
     me = blank(np.int32(0))._replace(tables=tables, current=current, limits=limits)
     return me._replace(floor=np.int32(floor), base=np.int32(base))
 

@@ -1,5 +1,7 @@
 """How the rows of a script become commands, under one proposal and one admission rule."""
 
+from typing import cast
+
 import jax.numpy as jnp
 from jax import lax
 
@@ -9,7 +11,7 @@ from secretjax.ledger import Counts
 from secretjax.mm.cma import ONE_FURTHER
 from secretjax.mm.layout import Use
 from secretjax.mm.machine import LANES
-from secretjax.mm.state import Command, Flag, Op, Word
+from secretjax.mm.state import Command, Flag, Op, Size, Word
 from secretjax.mm.words import DIRECT, PAGEBLOCK_ORDER, PAGEBLOCK_PAGES, THP, Migratetype
 from secretjax.program import (
     PATIENCE,
@@ -25,7 +27,15 @@ from secretjax.program import (
     switched_to,
     yielded,
 )
-from secretjax.proposals.base import Ask, Proposal, Result, When, choose_command, command
+from secretjax.proposals.base import (
+    Ask,
+    Pooled,
+    Proposal,
+    Result,
+    When,
+    choose_command,
+    command,
+)
 from secretjax.workloads import _recorded as recorded
 from secretjax.workloads.base import Do
 
@@ -35,8 +45,8 @@ class Rules:
 
     def __init__(self, proposal: Proposal, admission: Admission):
         self.proposal, self.admission = proposal, admission
-        self.shares = proposal.pool and proposal.shared
-        self.eager = self.shares and not proposal.keep_idle
+        self.shares = proposal.pool and cast(Pooled, proposal).shared
+        self.eager = self.shares and not cast(Pooled, proposal).keep_idle
         self.reserves = self.shares and admission.reserves
 
     def ask(self, me: Program, word: Word, count: Word, free: Word) -> tuple[Row, Command]:
@@ -65,7 +75,8 @@ class Rules:
 
     def request(self, me: Program, op: Word, count: Word) -> Request:
         """What the admission rule is asked."""
-        own, charged = me.own, 1
+        own = me.own
+        charged: Size = 1
         if self.proposal.pool and not self.shares:
             grows = (own.room == 0) | (me.first == 1)
             charged = jnp.where(grows, PAGEBLOCK_PAGES, 0)
@@ -184,13 +195,14 @@ class Rules:
 
     def switched(self, me: Program) -> Program:
         """Another process runs: its registers come from the tables."""
+        assert me.tables is not None
         tables, current = book.switched(me.tables, me.current, me.to, me.file)
         me = me._replace(tables=tables, current=current, sweep=current.first)
         me = me._replace(switches=jnp.zeros_like(me.switches))
         if not self.reserves:
             return me
-        counts = (book.column(tables.user, name) for name in ("held", "mapped"))
-        owed = self.admission.owed(*counts, me.promised)
+        held, mapped = (book.column(tables.user, name) for name in ("held", "mapped"))
+        owed = self.admission.owed(held, mapped, me.promised)
         owed = jnp.where(book.others(tables, current.user), owed, 0)
         return me._replace(others=owed.sum(dtype=jnp.int32))
 

@@ -105,8 +105,8 @@ class Subpool:
 
 def mount(c: Counters, least: int, most: int | None = None) -> tuple[Counters, Subpool] | None:
     """hugepage_new_subpool(); None when the minimum cannot be reserved."""
-    c = reserve(c, least)
-    return None if c is None else (c, Subpool(least, most, 0, least))
+    after = reserve(c, least)
+    return None if after is None else (after, Subpool(least, most, 0, least))
 
 
 def subpool_reserve(c: Counters, s: Subpool, pages: int) -> tuple[Counters, Subpool] | None:
@@ -114,10 +114,10 @@ def subpool_reserve(c: Counters, s: Subpool, pages: int) -> tuple[Counters, Subp
     if s.most is not None and s.used + pages > s.most:
         return None
     own = min(pages, s.promised)
-    c = reserve(c, pages - own)
-    if c is None:
+    after = reserve(c, pages - own)
+    if after is None:
         return None
-    return c, replace(s, used=s.used + pages, promised=s.promised - own)
+    return after, replace(s, used=s.used + pages, promised=s.promised - own)
 
 
 def subpool_delete(c: Counters, s: Subpool, pages: int) -> tuple[Counters, Subpool]:

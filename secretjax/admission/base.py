@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import ClassVar, NamedTuple
 
 from secretjax.ledger import Counts
-from secretjax.mm.state import Flag, Word
+from secretjax.mm.state import Flag, Size, Word
 
 NO_LIMIT = (1 << 31) - 1
 
@@ -27,7 +27,7 @@ class Request(NamedTuple):
     """Who asks for how much, and what everybody has. Pages."""
 
     pages: Word  # of the file that is mapped; 1 at a fault
-    charged: Word  # at a fault, pageblocks of the file's own pool whole: 0 within one
+    charged: Size  # at a fault, pageblocks of the file's own pool whole: 0 within one
     mine: Counts  # of the process
     users: Counts  # of all processes of its user
     held: Word  # by all, from the pool

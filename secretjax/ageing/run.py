@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from typing import cast
 
 import jax
 import jax.numpy as jnp
@@ -70,7 +71,9 @@ def _block(recipe: Recipe, pages: int, numbers: range, seed: int, progress) -> B
     handles = len(plans[0].slots.order)
     start = booted(pages)
     base = jax.tree.map(np.asarray, load(start, handles))
-    timing = [np.random.Generator(rng.bit_generator.jumped()) for rng in rngs]
+    timing = [
+        np.random.Generator(cast(np.random.Philox, rng.bit_generator).jumped()) for rng in rngs
+    ]
     zones = flow.stack([engine.timed(base, rng, False) for rng in timing])
     runner = runners.of_stream(engine.pages_of(zones))
     table = np.zeros((len(plans), max(plan.longest for plan in plans), 2), np.int32)

@@ -1,5 +1,7 @@
 """Free memory, and how much of it is in pieces large enough: indices as the kernel prints them."""
 
+from typing import cast
+
 import jax.numpy as jnp
 from jaxtyping import Array, Int32
 
@@ -76,7 +78,7 @@ def reachable(reading: Reading, migratetype: Migratetype) -> Int32[Array, " orde
     types = [Migratetype.UNMOVABLE, Migratetype.MOVABLE, Migratetype.RECLAIMABLE]
     if migratetype == Migratetype.MOVABLE:
         types.append(Migratetype.CMA)
-    return sum(reading.free_blocks[t] for t in types)
+    return cast(Array, sum(reading.free_blocks[t] for t in types))
 
 
 def whole(reading: Reading) -> Word:

@@ -1,5 +1,7 @@
 """Who got secret memory and who was refused: fairness, a victim's failure, density, kills."""
 
+from typing import cast
+
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Int32
@@ -16,7 +18,8 @@ KSELFTEST = "Michal Hocko, linux-kselftest, January 2021: one user can deny the 
 
 def asked(reading: Reading) -> Int32[Array, " users"]:
     """Pages that each user was granted or refused."""
-    return sum(column(reading.users, name) for name in ("granted", *REFUSED))
+    names = ("granted", *REFUSED)
+    return cast(Array, sum(column(reading.users, name) for name in names))
 
 
 def granted(reading: Reading) -> Int32[Array, " users"]:
@@ -42,7 +45,7 @@ def largest_share(got: Int32[Array, " users"]) -> Word:
 
 def victim_refused(reading: Reading) -> Word:
     """Pages that the victim was refused, wherever."""
-    return sum(column(reading.users, name)[VICTIM] for name in REFUSED)
+    return cast(Array, sum(column(reading.users, name)[VICTIM] for name in REFUSED))
 
 
 METRICS = (

@@ -43,6 +43,7 @@ from secretjax.mm.words import (
 
 LRU_CLASSES = ("thp", "unevictable", "anon_lru", "file_lru")
 ABSENT_CLASSES = ("nopage", "outside_zone")
+APART: dict[int, Where] = {Migratetype.POOL: Where.POOL, Migratetype.TARGET: Where.PCP}
 
 
 def zone_pages(end_pfn: int) -> int:
@@ -86,7 +87,7 @@ def join(rows: np.ndarray, first: int, order: int) -> None:
 
 def join_huge(rows: np.ndarray, huge: np.ndarray) -> None:
     """Aligned pageblocks that are one huge page become one block in use."""
-    for block in np.nonzero(huge.reshape(-1, PAGEBLOCK_PAGES).all(1))[0]:
+    for block in np.nonzero(huge.reshape(-1, PAGEBLOCK_PAGES).all(1))[0].tolist():
         join(rows, block * PAGEBLOCK_PAGES, PAGEBLOCK_ORDER)
 
 
@@ -114,7 +115,7 @@ def link_lists(rows: np.ndarray, start, percpu: bool) -> np.ndarray:
     cached = listed(start, 1, pcp_number) if percpu else {}
     rings = []
     for mt in range(LIST_TYPES):
-        where = {Migratetype.POOL: Where.POOL, Migratetype.TARGET: Where.PCP}.get(mt, Where.BUDDY)
+        where = APART.get(mt, Where.BUDDY)
         for order in range(NR_PAGE_ORDERS):
             key = mt * NR_PAGE_ORDERS + order
             rings.append((pages + key, int(where), order, buddy.get(key, [])))

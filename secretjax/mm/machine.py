@@ -9,7 +9,7 @@ expand, __rmqueue, __rmqueue_claim, try_to_steal_block, __rmqueue_steal, split_l
 """
 
 from functools import partial
-from typing import NamedTuple
+from typing import NamedTuple, cast
 
 import jax
 import jax.numpy as jnp
@@ -48,6 +48,7 @@ from secretjax.mm.state import (
     Sub,
     Try,
     Word,
+    Writes,
     Zone,
 )
 from secretjax.mm.words import PAGEBLOCK_ORDER, PAGEBLOCK_PAGES, Fallback, Migratetype
@@ -284,11 +285,14 @@ def bare(zone: Zone, command: Command, kind: Word, pages) -> tuple[Zone, Flag, W
     `secretjax.native` makes a program of its own of it for each kind.
     """
     view, choice = look(zone, command, pages, partial(begin, kind=kind))
-    now, so_far = zone.now, None
+    now = zone.now
+    so_far: tuple[Writes, Flag, Word] | None = None
     for rules in (usual, partial(seldom, pages=pages), rarely):
         plan = Plan(now, Conditions(), pages, so_far)
         rules(plan, view, choice, command, now, zone.limits)
-        now, *so_far = plan.result(*plan.touched())
+        now, *rest = plan.result(*plan.touched())
+        so_far = cast(tuple[Writes, Flag, Word], tuple(rest))
+    assert so_far is not None
     writes, finished, answer = so_far
     return zone._replace(now=now, writes=writes), finished, answer
 

@@ -1,5 +1,7 @@
 """What a step decides: collected field by field, each under its condition."""
 
+from typing import cast
+
 import jax.numpy as jnp
 
 from secretjax.mm.layout import FREE_SHIFT, LRU_SHIFT
@@ -39,7 +41,8 @@ class Conditions:
     def pack(self) -> list[Word]:
         """All conditions asked for, `BITS` to a word."""
         groups = [self.asked[i : i + self.BITS] for i in range(0, len(self.asked), self.BITS)]
-        return [sum(c.astype(jnp.int32) << k for k, c in enumerate(g)) for g in groups]
+        packed = [sum(c.astype(jnp.int32) << k for k, c in enumerate(g)) for g in groups]
+        return cast(list[Word], packed)  # no group is empty
 
 
 def nothing_written(zero) -> dict:
@@ -105,7 +108,7 @@ class Plan:
         self.writes[what] = jnp.where(when, at, self.writes[what])
         self.writes[f"{what}_word"] = jnp.where(when, word, self.writes[f"{what}_word"])
 
-    def tick(self, when, tick, amount=1) -> None:
+    def tick(self, when, tick, amount: Size = 1) -> None:
         """One counter."""
         when = self.known(when)
         self.writes["tick"] = jnp.where(when, tick, self.writes["tick"])
@@ -124,7 +127,7 @@ class Plan:
         was, position = so_far
         return was | when, jnp.where(when, at, position)
 
-    def finish(self, when, answer=0) -> None:
+    def finish(self, when, answer: Size = 0) -> None:
         """The command is finished."""
         when = self.known(when)
         self.finished = self.finished | when

@@ -75,7 +75,8 @@ def compiled(key: str, text: Callable[[], str]) -> Code:
     parts = (key, machine.triple, llvm.get_host_cpu_name(), llvmlite.__version__)
     features = llvm.get_host_cpu_features().flatten()
     name = hashlib.sha256("\n".join((*parts, features)).encode()).hexdigest()
-    folder = jax.config.jax_compilation_cache_dir
+    # JAX makes the attribute when it is imported
+    folder = jax.config.jax_compilation_cache_dir  # pyright: ignore[reportAttributeAccessIssue]
     if not folder:
         return Code(machine_code(text()))
     file = Path(folder) / "native" / f"{name}.bin"

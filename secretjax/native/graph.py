@@ -5,7 +5,7 @@ edges (shifts by 32 and more, division by 0) is as XLA defines it.
 """
 
 from collections.abc import Iterable, Iterator, Mapping
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 BOOL, INT, UINT = "i1", "i32", "u32"
 WORD = (1 << 32) - 1
@@ -20,7 +20,7 @@ class Node(NamedTuple):
     op: str
     type: str
     args: tuple[int, ...] = ()
-    value: int | str | None = None
+    value: Any = None  # int, str or None
 
 
 def signed(word: int) -> int:

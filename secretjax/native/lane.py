@@ -4,7 +4,7 @@ The row holds the zone's limits and registers, the registers of its program, the
 step and what became of it, and how long its arrays are.
 """
 
-from typing import NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 import jax
 
@@ -16,22 +16,34 @@ from secretjax.native.trace import Memory
 # While a rule is traced, a length that is a word of the row is one of these (see `trace.Memory`).
 LINK, BLOCK, HANDLE, ROWS = 1_000_003, 200_003, 300_007, 100_003
 COUNTS = len(Counts._fields)
-TABLES = Tables(
-    owner=(PROCESSES,),
-    first=(PROCESSES,),
-    behind=(PROCESSES,),
-    present=(PROCESSES,),
-    process=(PROCESSES, COUNTS),
-    user=(PROCESSES, COUNTS),
-    shut=(FILES,),
-)
-ARRAYS = ("link", "block", "handle", "ticks", "script", *(f"tables.{n}" for n in Tables._fields))
+Tree = TypeVar("Tree", Limits, Registers, Command, Writes)
+TABLES: dict[str, tuple[int, ...]] = {
+    "owner": (PROCESSES,),
+    "first": (PROCESSES,),
+    "behind": (PROCESSES,),
+    "present": (PROCESSES,),
+    "process": (PROCESSES, COUNTS),
+    "user": (PROCESSES, COUNTS),
+    "shut": (FILES,),
+}
+"""Their shapes, in the order of `Tables`."""
+ARRAYS = ("link", "block", "handle", "ticks", "script", *(f"tables.{n}" for n in TABLES))
 OURS = (
     "size.link", "size.block", "size.handle", "size.script", "pages", "nowhere",
     "word", "count", "free", "finished", "answer",
 )  # fmt: skip
 """word, count: of the script's row in force; free: free pages before the step; finished, answer:
 what became of it; nowhere: takes what is not to be written."""
+
+
+def blank(of: type[Tree], word: Any = 0) -> Tree:
+    """A tree of words of which every one is this."""
+    return of(*[word] * len(of._fields))
+
+
+def _array(*given) -> Any:
+    """`Memory` of these, in place of an array while a rule is traced."""
+    return Memory(*given)
 
 
 def paths(tree, prefix: str) -> list[str]:
@@ -57,7 +69,6 @@ class Lane(NamedTuple):
     @classmethod
     def of(cls, own) -> "Lane":
         """own: as above."""
-        blank = lambda of: of(*[0] * len(of._fields))  # noqa: E731
         parts = {"limits": blank(Limits), "now": blank(Registers), "command": blank(Command)}
         names, spans = list(OURS), {}
         for prefix, tree in (parts | {"own": own}).items():
@@ -77,24 +88,24 @@ def words(graph: Graph, tree, prefix: str):
 def zone(graph: Graph) -> Zone:
     """A zone of expressions. Nothing is left to be written: that happens at the end of a step."""
     return Zone(
-        link=Memory("link", (LINK,), "size.link"),
-        block=Memory("block", (BLOCK,), "size.block"),
-        handle=Memory("handle", (HANDLE,), "size.handle"),
-        ticks=Memory("ticks", (len(Tick),)),
-        limits=words(graph, Limits(*[0] * len(Limits._fields)), "limits"),
-        now=words(graph, Registers(*[0] * len(Registers._fields)), "now"),
-        writes=Writes(*[graph.const(0)] * len(Writes._fields)),
+        link=_array("link", (LINK,), "size.link"),
+        block=_array("block", (BLOCK,), "size.block"),
+        handle=_array("handle", (HANDLE,), "size.handle"),
+        ticks=_array("ticks", (len(Tick),)),
+        limits=words(graph, blank(Limits), "limits"),
+        now=words(graph, blank(Registers), "now"),
+        writes=blank(Writes, graph.const(0)),
     )
 
 
 def command(graph: Graph) -> Command:
     """The command in force."""
-    return words(graph, Command(*[0] * len(Command._fields)), "command")
+    return words(graph, blank(Command), "command")
 
 
 def tables() -> Tables:
     """The tables of a ledger."""
-    return Tables(*(Memory(f"tables.{name}", shape) for name, shape in TABLES._asdict().items()))
+    return Tables(**{name: _array(f"tables.{name}", shape) for name, shape in TABLES.items()})
 
 
 def script() -> Memory:

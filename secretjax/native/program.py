@@ -6,7 +6,7 @@ op that a row of a script may have.
 """
 
 from collections.abc import Callable, Iterable
-from typing import NamedTuple
+from typing import Any, NamedTuple, cast
 
 import jax
 
@@ -94,7 +94,7 @@ class Asks(NamedTuple):
 def of_stream() -> Asks:
     """A recorded stream."""
     return Asks(
-        own=recorded.Cursor(0, 0),
+        own=recorded.Cursor(*cast(Any, (0, 0))),
         ops=Op,
         ask=lambda me, word, count, free: recorded.decode(word, count),
         after=lambda me, word, count, free, stalls, finished, answer: recorded.advance(
@@ -200,8 +200,12 @@ class _Module:
                 continue
             node = graph.nodes[element]
             test = graph.nodes[node.args[0]] if node.op == "select" else None
-            one_row = test and test.op == "eq" and i in test.args
-            if not one_row or node.args[2] != graph.load(name, place(i)):
+            if (
+                test is None
+                or test.op != "eq"
+                or i not in test.args
+                or node.args[2] != graph.load(name, place(i))
+            ):
                 raise CannotTrace(f"writes to {name} that are not those of one row")
             row = test.args[0] if test.args[1] == i else test.args[1]
             found.append(Store(name, place(row), node.args[1], graph.const(length * width)))

@@ -8,6 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 from functools import cache
 from itertools import islice
 from pathlib import Path
+from typing import Any
 
 import jax
 import numpy as np
@@ -74,6 +75,7 @@ class Native:
     def _group(self, group: list[Task], block: "Block") -> Iterator[Seen]:
         for k, task in enumerate(group):
             one = lambda tree: jax.tree.map(lambda x: np.asarray(x)[None], tree)  # noqa: E731
+            assert task.table is not None
             block.place(k, one(task.zone), one(task.own), task.table[None])
         group = [placed(task) for task in group]
         while live := [k for k, task in enumerate(group) if task.stop() >= 0]:
@@ -154,7 +156,9 @@ class Block:
 
     def zones(self) -> Zone:
         """The zones of all lanes, nothing being left to be written; views of the block."""
-        parts = {name: self.arrays[name] for name in ("link", "block", "handle", "ticks")}
+        parts: dict[str, Any] = {
+            name: self.arrays[name] for name in ("link", "block", "handle", "ticks")
+        }
         limits, now = (self.rows[:, self.native.layout.spans[name]].T for name in ("limits", "now"))
         blank = nothing_written(np.zeros(self.lanes, np.int32))
         return Zone(**parts, limits=Limits(*limits), now=Registers(*now), writes=Writes(**blank))
@@ -166,8 +170,10 @@ class Block:
         own = jax.tree.unflatten(jax.tree.structure(tree), list(words))
         if not hasattr(own, "tables"):
             return own
-        shapes = lane.TABLES._asdict().items()
-        found = {name: self.arrays[f"tables.{name}"].reshape(-1, *shape) for name, shape in shapes}
+        shapes = lane.TABLES.items()
+        found: dict[str, Any] = {
+            name: self.arrays[f"tables.{name}"].reshape(-1, *shape) for name, shape in shapes
+        }
         return own._replace(tables=lane.Tables(**found))
 
     def state(self, lanes: Sequence[int] | None) -> tuple:

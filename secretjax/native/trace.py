@@ -324,7 +324,7 @@ class Trace:
         def at(*index):
             best = where = None
             for k, value in enumerate(elements(*index)):
-                if best is None:
+                if best is None or where is None:
                     best, where = value, const(k)
                     continue
                 better = make("lt", best, value)

@@ -4,6 +4,8 @@
 kind. What the step decides is written at its end, where XLA's program does it at the next one.
 """
 
+from typing import Any
+
 from secretjax.mm.machine import bare, kind_of
 from secretjax.mm.plan import NOWHERE
 from secretjax.mm.state import FULL, Op, Phase, Registers, Tick
@@ -27,7 +29,7 @@ def module(layout: lane.Lane) -> str:
     kinds = sorted({int(k) for k in (*Op, *Phase)})
     texts = []
     for k in kinds:
-        known = {kind: graph.const(k)}
+        known: dict[Any, int] = {kind: graph.const(k)}
         if k < FIRST_PHASE:  # begins a command
             known[zone.now.phase] = graph.const(int(Phase.FETCH))
         texts.append(_kind(trace, layout, k, graph.specialized(roots, known)))

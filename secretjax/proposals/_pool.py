@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import jax.numpy as jnp
 
 from secretjax.mm.layout import Use
-from secretjax.mm.state import Command, Flag, Op, Word
+from secretjax.mm.state import Command, Flag, Op, Size, Word
 from secretjax.mm.words import PAGEBLOCK_ORDER, PAGEBLOCK_PAGES, Migratetype
 from secretjax.proposals import _page
 from secretjax.proposals.base import Ask, Own, Proposal, Result, Turn, When, choose_command, command
@@ -37,7 +37,7 @@ class Pool(Proposal):
     fallback: bool = False
     keep_idle: bool = False
 
-    def grow(self, ask: Ask, use: Word, owner: Word) -> Command:
+    def grow(self, ask: Ask, use: Size, owner: Word) -> Command:
         """The command that gets a pageblock for the pool."""
         raise NotImplementedError
 

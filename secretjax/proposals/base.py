@@ -7,12 +7,12 @@ is for ONE state, in traced int32 scalars; batching is the engine's business.
 
 from dataclasses import dataclass
 from enum import IntEnum
-from typing import Any, ClassVar, NamedTuple
+from typing import Any, ClassVar, NamedTuple, Protocol
 
 import jax.numpy as jnp
 
 from secretjax.mm.layout import Use
-from secretjax.mm.state import Command, Op, Word
+from secretjax.mm.state import Command, Op, Size, Word
 from secretjax.mm.words import Migratetype
 
 
@@ -57,7 +57,17 @@ class Ask(NamedTuple):
     need: Word  # pages that the pool must have in all; FAULT: to spare one of those that it has
 
 
-def command(op, order=0, type_=-1, use=0, handle=-1, owner=-1, page=0, fresh=1, compact=0):
+def command(
+    op: Size,
+    order: Size = 0,
+    type_: Size = -1,
+    use: Size = 0,
+    handle: Size = -1,
+    owner: Size = -1,
+    page: Size = 0,
+    fresh: Size = 1,
+    compact: Size = 0,
+) -> Command:
     """A command with the fields that it needs; handles and pages as in `mm.state.Command`."""
     given = (op, order, type_, use, handle, owner, page, fresh, compact)
     return Command(
@@ -87,6 +97,20 @@ class Turn(NamedTuple):
     result: Word
 
 
+class Pooled(Protocol):
+    """The options that rules read of a proposal with a `pool`, see `_pool.Pool`."""
+
+    @property
+    def shared(self) -> bool:
+        """Whether there is one pool for all files."""
+        ...
+
+    @property
+    def keep_idle(self) -> bool:
+        """Whether wholly idle pageblocks stay in it."""
+        ...
+
+
 @dataclass(frozen=True)
 class Proposal:
     """Interface. A leaf is a frozen dataclass whose fields are its options.
@@ -108,7 +132,7 @@ class Proposal:
     label: ClassVar[str]
     source: ClassVar[str]
     slot: ClassVar[int]
-    pool: ClassVar[bool] = False  # then it has the options of `_pool.Pool`
+    pool: ClassVar[bool] = False  # then it is `Pooled`
     moves: ClassVar[bool] = False
     hides: ClassVar[bool] = True
     apart: ClassVar[bool] = False

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 from itertools import accumulate
-from typing import NamedTuple
+from typing import NamedTuple, cast
 
 import numpy as np
 
@@ -118,7 +118,8 @@ class Fleet(Files):
         """The files, secret or not."""
         if self.users_percent == self.hosts_percent == 100:
             return files
-        rng = np.random.Generator(rng.bit_generator.jumped())  # all else is drawn as without
+        # all else is drawn as without
+        rng = np.random.Generator(cast(np.random.Philox, rng.bit_generator).jumped())
         host = rng.integers(100) < self.hosts_percent
         users = sorted({file.user for file in files})
         opts = rng.integers(0, 100, len(users)) < self.users_percent

@@ -6,7 +6,7 @@ numbers) and differences are paired.
 
 from dataclasses import dataclass, field
 from enum import IntEnum
-from typing import ClassVar
+from typing import ClassVar, overload
 
 import numpy as np
 from jaxtyping import Int
@@ -39,6 +39,14 @@ BATCH = 64  # pages touched between two rounds of background work
 def rounds(pages: int) -> int:
     """Rounds of background work while so many pages are touched."""
     return -(-pages // BATCH)
+
+
+@overload
+def take(kind: int) -> int: ...
+
+
+@overload
+def take(kind: np.ndarray) -> np.ndarray: ...
 
 
 def take(kind: np.ndarray | int) -> np.ndarray | int:
@@ -78,6 +86,11 @@ class Script:
         # the process takes the bits of an order and of a type
         word = int(Do.FILE) | process << ORDER | 1 << BY_HANDLE | number << OFFSET
         self.add(np.array([[word, handle]]))
+
+    def draws(self) -> np.random.Generator:
+        """What a demand draws from."""
+        assert self.rng is not None
+        return self.rng
 
     def owners(self) -> dict[str, np.ndarray]:
         """What `ledger.begin` wants; without `turn_to` everything is process 0's of user 0."""
@@ -155,14 +168,14 @@ class Churn:
 
     def __init__(self, pages: "Pages", rng: np.random.Generator, first_handle: int, events: int):
         """Plans `events` events; handles from `first_handle` on name the pages they use."""
-        pages = [pages.of_type[t] for t in self.SHARES]
+        given = [pages.of_type[t] for t in self.SHARES]
         share = np.array(
-            [s if len(p) else 0.0 for s, p in zip(self.SHARES.values(), pages, strict=True)]
+            [s if len(p) else 0.0 for s, p in zip(self.SHARES.values(), given, strict=True)]
         )
         slots = self.slots(events)
         wanted = rng.multinomial(slots, share / (share.sum() or 1))  # a zone may be all free
         picked = [
-            rng.choice(p, min(n, len(p)), replace=False) for p, n in zip(pages, wanted, strict=True)
+            rng.choice(p, min(n, len(p)), replace=False) for p, n in zip(given, wanted, strict=True)
         ]
         kind = np.repeat([int(t) for t in self.SHARES], [len(p) for p in picked])
         self.pfn = np.concatenate(picked)
@@ -199,8 +212,8 @@ class Churn:
         """Rows that touch the next pages of the open file, so many events after each `BATCH`."""
         touched = np.minimum(BATCH, pages - np.arange(0, pages, BATCH))
         steps = np.stack([np.full_like(touched, int(Do.GROW)), touched], 1)
-        events = self.rows(len(steps) * events).reshape(len(steps), events, 2)
-        return np.concatenate([steps[:, None], events], 1).reshape(-1, 2)
+        between = self.rows(len(steps) * events).reshape(len(steps), events, 2)
+        return np.concatenate([steps[:, None], between], 1).reshape(-1, 2)
 
 
 class Pages:

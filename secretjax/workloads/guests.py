@@ -49,7 +49,7 @@ class Guests(Fleet):
     def write(self, script: Script, total: int, churn: Churn) -> None:
         pages = self.sizes(total)
         number = list(range(len(pages)))
-        guests = self.opting(script.rng, laid_out(pages, number, number))
+        guests = self.opting(script.draws(), laid_out(pages, number, number))
         first, late = guests[: self.number()], guests[self.number() :]
         marks = {percent // self.percent_each: percent for percent in self.percents}
         script.measure("start")

@@ -40,8 +40,8 @@ class Microvms(Fleet):
     def write(self, script: Script, total: int, churn: Churn) -> None:
         number = list(range(self.vms))
         fleet = laid_out(self.sizes(total), number, number)
-        lives = script.rng.geometric(1 / self.life, self.vms).tolist()
-        fleet = self.opting(script.rng, fleet)
+        lives = script.draws().geometric(1 / self.life, self.vms).tolist()
+        fleet = self.opting(script.draws(), fleet)
         marks = {max(self.vms * share // 100, 1): share for share in (25, 50, 75, 100)}
         script.measure("start")
         for turn in self.arrivals(script, churn, fleet, lives):

@@ -41,7 +41,7 @@ class Tenants(Fleet):
         return [2 * self.pages - 1] * self.files
 
     def write(self, script: Script, total: int, churn: Churn) -> None:
-        rng, n = script.rng, self.files
+        rng, n = script.draws(), self.files
         often = [k + 1 for k in range(self.tenants)]
         whose = rng.choice(self.tenants, n, p=[k / sum(often) for k in often]).tolist()
         pages = rng.integers(1, 2 * self.pages, n).tolist()
