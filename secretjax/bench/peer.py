@@ -108,6 +108,7 @@ class Peer:
 def check(path: Path) -> None:
     """`UserError` unless the peer answers this replay case as the kernel did, and as the model."""
     case = cases.read(path)
+    assert isinstance(case, cases.ReplayCase)
     zone = Peer(case.start)
     pfn = zone.answer(case.requests[case.requests[:, 0] != 2])
     expected = path.with_name(path.name.replace(".npz", ".expected.npz"))

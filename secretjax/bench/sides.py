@@ -22,6 +22,7 @@ from secretjax.mm.layout import HEADS, NODE, WHERE_SHIFT, Where
 from secretjax.mm.load import load
 from secretjax.mm.state import Op
 from secretjax.mm.words import NR_PAGE_ORDERS
+from secretjax.native.run import Block
 from secretjax.workloads import _recorded as recorded
 
 TYPES = peer.TYPES
@@ -38,10 +39,11 @@ class Native:
         self.count, self.asked = len(asked), asked
         self.zone = jax.tree.map(np.asarray, self.loaded(start))
         self.rows = self.encoded(asked)
-        self.runner = runners.of_stream(engine.pages_of(self.zone))
-        if isinstance(self.runner, runners.Xla):
+        runner = runners.of_stream(engine.pages_of(self.zone))
+        if isinstance(runner, runners.Xla):
             raise UserError("bench: no native code here: one CPU device of x86-64 is needed")
-        self.threads, self.block = threads, None
+        self.runner, self.threads = runner, threads
+        self.block: Block | None = None
 
     def loaded(self, start: StartState):
         return load(start, int((self.asked[0, :, 0] == 0).sum()), percpu=False)
@@ -53,20 +55,20 @@ class Native:
         return jax.tree.map(lambda x: np.broadcast_to(x, (self.count, *x.shape)), self.zone)
 
     def reset(self) -> None:
-        from secretjax.native.run import Block
-
-        own = recorded.Cursor(*(np.zeros(self.count, np.int32) for _ in range(2)))
-        self.block = self.block or Block(self.runner, self.count)
-        self.block.place(0, self.zones(), own, self.rows)
-        self.block.stop(range(self.count), [self.rows.shape[1]] * self.count)
+        begin: Any = np.zeros(self.count, np.int32)
+        block = self.block = self.block or Block(self.runner, self.count)
+        block.place(0, self.zones(), recorded.Cursor(begin, begin), self.rows)
+        block.stop(range(self.count), [self.rows.shape[1]] * self.count)
 
     def run(self) -> None:
         os.environ["NPROC"] = str(self.threads)
+        assert self.block is not None
         self.block.go(range(self.count))
         engine.check_faults(self.block.zones(), range(self.count), [], self.name, 0)
 
     def lists(self) -> np.ndarray | None:
-        return engine_lists(self.block.zones().link)
+        assert self.block is not None
+        return engine_lists(np.asarray(self.block.zones().link))
 
     def state_bytes(self) -> int:
         return sum(x.nbytes for x in jax.tree.leaves(self.zone)) + self.rows[0].nbytes
@@ -102,6 +104,8 @@ class Dynamics(Native):
 class Scalar:
     """What both scalar peers share: the arrays of all states."""
 
+    name: str
+
     def __init__(self, start: StartState, asked: np.ndarray, threads: int):
         self.start, self.threads = peer.Peer(start), threads
         self.asked = np.ascontiguousarray(asked)
@@ -114,6 +118,9 @@ class Scalar:
         for name, array in self.all.items():
             array[:] = self.base[name]
         self.pfn[:] = -1
+
+    def run(self) -> None:
+        raise NotImplementedError
 
     def lists(self) -> np.ndarray:
         after, order = self.all["next"], self.all["order"]
@@ -213,7 +220,7 @@ Side = Native | Scalar
 def digest(side: Side) -> str | None:
     """Hash of all lists of all states in their order; None where the work is another."""
     lists = side.lists()
-    return None if lists is None else hashlib.sha256(np.ascontiguousarray(lists)).hexdigest()
+    return None if lists is None else hashlib.sha256(np.ascontiguousarray(lists).data).hexdigest()
 
 
 SIDES: tuple[type, ...] = (Native, Dynamics, ScalarC, Numba)

@@ -6,7 +6,7 @@ requests, a predict case operations of programs.
 """
 
 from secretjax.cases.predict import PredictCase, write_predict
-from secretjax.cases.reader import read
+from secretjax.cases.reader import read, start_of
 from secretjax.cases.replay import ReplayCase, write_replay
 from secretjax.cases.start import CLASSES, MOVABLE_CLASSES, ZONE_FIELDS, StartState
 from secretjax.cases.write import write_start
@@ -19,6 +19,7 @@ __all__ = [
     "ReplayCase",
     "StartState",
     "read",
+    "start_of",
     "write_predict",
     "write_replay",
     "write_start",

@@ -12,6 +12,7 @@ import zipfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -147,7 +148,7 @@ class Archive:
                 raise ValueError(f"{codes.max()} is no character")
             return array
 
-    def json(self, name: str) -> object:
+    def json(self, name: str) -> Any:
         """One text of JSON; a key given twice is an error."""
         text = self.text(name)
         try:

@@ -4,6 +4,7 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -133,7 +134,7 @@ def _check_maps(ops: list[dict]) -> None:
             )
 
 
-def write_predict(path: str | Path, steps: Sequence[Mapping[str, object]]) -> None:
+def write_predict(path: str | Path, steps: Sequence[Mapping[str, Any]]) -> None:
     """The answer to a predict case.
 
     `steps`: {"step": name, "metrics": {name: one whole number per state}} in order.

@@ -26,6 +26,11 @@ def read(path: str | Path) -> StartState | ReplayCase | PredictCase:
         raise UserError(printable) from error
 
 
+def start_of(case: StartState | ReplayCase | PredictCase) -> StartState:
+    """The memory that a case begins with."""
+    return case if isinstance(case, StartState) else case.start
+
+
 def _read(archive: Archive, name: str) -> StartState | ReplayCase | PredictCase:
     start = read_start(archive, name)
     more = [array for array in archive.names if array not in ARRAYS]

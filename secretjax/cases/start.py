@@ -2,6 +2,7 @@
 
 import re
 from dataclasses import dataclass, replace
+from typing import Literal, get_args
 
 import numpy as np
 from jaxtyping import Bool, Integer
@@ -24,10 +25,12 @@ CLASSES = (
 MOVABLE_CLASSES = ("thp", "unevictable", "anon_lru", "file_lru")
 FREE_CLASSES = ("free_buddy", "free_pcp")
 LARGEST = (1 << 31) - 1
-FALLBACKS = ("K511", "K610", "K612y")
-MAPPINGS = ("unevictable", "inaccessible")
-COLLAPSES = ("never", "free", "scan")
-ENTRIES = {"4K": 1, "2M": 2, "1G": 3}  # size of the direct map's entries: its level
+Rules = Literal["K511", "K610", "K612y"]
+Mapped = Literal["unevictable", "inaccessible"]
+Collapsing = Literal["never", "free", "scan"]
+Entry = Literal["4K", "2M", "1G"]
+FALLBACKS: tuple[str, ...] = get_args(Rules)
+ENTRIES: dict[str, int] = {"4K": 1, "2M": 2, "1G": 3}  # size of the direct map's entries: its level
 ARRAYS = (
     "format", "zone_meta", "list_pfn", "list_order", "list_mt", "list_kind", "block_pfn",
     "block_mt", "page_class", "page_classes", "dm_pfn", "dm_level", "dm_nonpresent", "settings",
@@ -137,7 +140,7 @@ def read_start(archive: Archive, name: str) -> StartState:
 
 
 def _zone(values: np.ndarray) -> dict[str, int]:
-    zone = dict(zip(ZONE_FIELDS, values.tolist(), strict=True))
+    zone: dict[str, int] = dict(zip(ZONE_FIELDS, values.tolist(), strict=True))
     known = ZONE_FIELDS.index("pcp_count")
     in_range("zone_meta", values[:known], 0, LARGEST)
     in_range("zone_meta[8:]", values[known:], -1, LARGEST)

@@ -145,7 +145,8 @@ def fallback(kernel: str) -> str:
     than that to 6.12.29, are not known.
     """
     found = re.match(r"(\d+)\.(\d+)(?:\.(\d+))?", kernel)
-    version = tuple(int(n or 0) for n in found.groups()) if found else (99, 0, 0)
+    parts = found.groups() if found else ("99", "0", "0")
+    version = tuple(int(n or 0) for n in parts)
     if version < (6, 10, 0):
         return "K511"
     hygiene = version < (6, 12, 29) or (6, 13, 0) <= version < (6, 15, 0)

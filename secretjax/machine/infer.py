@@ -125,6 +125,7 @@ def divided(rng, pfn, order, zone: ZoneSeen) -> tuple[np.ndarray, np.ndarray]:
     not (mm/page_alloc.c: __free_one_page), so classes of pages alone can show one block too many.
     """
     large = np.flatnonzero(order == MAX_PAGE_ORDER)
+    assert zone.type_blocks is not None and zone.type_free is not None
     apart = zone.type_blocks[Migratetype.HIGHATOMIC :].sum()
     surplus = min(len(large) - int(zone.type_free[:, MAX_PAGE_ORDER].sum()), int(apart))
     if surplus <= 0:
@@ -146,6 +147,7 @@ def draw_types(rng, seen: Capture, zone: ZoneSeen, pfn, order) -> np.ndarray:
     counts[percpu.huge(seen, zone)] = PAGEBLOCK_PAGES, 0, 0  # as if in use, see KIND_CLASSES
     free = np.zeros((zone.regions, NR_PAGE_ORDERS), np.int64)
     np.add.at(free, ((pfn >> PAGEBLOCK_ORDER) - first, order), 1)
+    assert zone.type_blocks is not None and zone.type_free is not None
     there = zone.counted()
     found = np.full(zone.regions, int(Migratetype.MOVABLE))
     found[there] = types.draw(rng, counts[there], free[there], zone.type_blocks, zone.type_free)

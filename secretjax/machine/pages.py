@@ -7,7 +7,6 @@ __free_one_page), so the free blocks are the largest aligned blocks of free page
 """
 
 import errno
-import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -72,7 +71,7 @@ def read_flags(path: Path, start: int, end: int) -> Iterator[UInt64[np.ndarray, 
                 left -= len(raw) // 8
     except OSError as error:
         who = "; run it as root" if error.errno in (errno.EACCES, errno.EPERM) else ""
-        raise UserError(f"{path}: cannot be read ({os.strerror(error.errno)}){who}") from error
+        raise UserError(f"{path}: cannot be read ({error.strerror}){who}") from error
 
 
 def classes(path: Path, start: int, end: int) -> UInt8[np.ndarray, " pages"]:

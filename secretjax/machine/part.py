@@ -80,6 +80,9 @@ def chosen(rng: np.random.Generator, zone: ZoneSeen) -> np.ndarray:
 
 def cut(zone: ZoneSeen, regions: np.ndarray) -> ZoneSeen:
     """These 2 MiB regions as a zone, with the zone's totals in proportion."""
+    assert zone.page_class is not None
+    assert zone.type_free is not None and zone.type_blocks is not None
+    type_free = zone.type_free
     size, before = 1 << PAGEBLOCK_ORDER, zone.fields["start_pfn"] % (1 << PAGEBLOCK_ORDER)
     pages_of = (regions * size - before)[:, None] + np.arange(size)
     classes = zone.page_class[pages_of].ravel()
@@ -88,9 +91,7 @@ def cut(zone: ZoneSeen, regions: np.ndarray) -> ZoneSeen:
     cpus = zone.cpus.copy()
     cpus[:, PER_CPU] = np.where(cpus[:, PER_CPU] < 0, -1, cpus[:, PER_CPU] * float(scale))
     free = pages.free_counts(classes, start)
-    by_type = np.stack(
-        [dealt(int(free[o]), zone.type_free[:, o]) for o in range(NR_PAGE_ORDERS)], 1
-    )
+    by_type = np.stack([dealt(int(free[o]), type_free[:, o]) for o in range(NR_PAGE_ORDERS)], 1)
     return replace(
         zone,
         fields=fields | {"start_pfn": start, "end_pfn": start + len(classes)},

@@ -24,6 +24,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from jaxtyping import Bool, Int64, UInt8
@@ -156,7 +157,7 @@ class Capture:
 
 def write(path: str | Path, capture: Capture) -> None:
     """The capture's file, whole or not at all, for its owner only (mode 0600)."""
-    arrays: dict[str, np.ndarray] = {"page_classes": np.array(CLASSES)}
+    arrays: dict[str, Any] = {"page_classes": np.array(CLASSES)}
     rows = []
     for k, zone in enumerate(capture.zones):
         for name in ("page_class", "dm_level"):
@@ -238,7 +239,7 @@ def _check_numbers(where: str, found: dict, keys) -> None:
         raise UserError(f"{where} should hold whole numbers for {', '.join(keys)}; {REMEDY}")
 
 
-def _zone(archive: Archive, k: int, row: object) -> ZoneSeen:
+def _zone(archive: Archive, k: int, row: Any) -> ZoneSeen:
     where = f"zones[{k}]"
     _check_fields(where, row, ROW)
     _check_numbers(f"{where}: fields", row["fields"], ZONE_FIELDS)
@@ -248,13 +249,16 @@ def _zone(archive: Archive, k: int, row: object) -> ZoneSeen:
         raise UserError(f"{where} spans pfns {start} to {end}, at most 1 TiB is read; {REMEDY}")
     if not 0 <= fields["managed"] <= end - start or not re.fullmatch(r"\w{1,32}", row["zone"]):
         raise UserError(f"{where}: its name or its managed pages cannot be; {REMEDY}")
-    shapes = {"cpus": (None, len(CPU_FIELDS)), "buddy_free": (NR_PAGE_ORDERS,)}
-    shapes |= {
+    shapes: dict[str, tuple[int | None, ...]] = {
+        "cpus": (None, len(CPU_FIELDS)),
+        "buddy_free": (NR_PAGE_ORDERS,),
         "buddy_after": (NR_PAGE_ORDERS,),
         "type_free": (6, NR_PAGE_ORDERS),
         "type_blocks": (6,),
     }
-    arrays = {key: _integers(f"{where}: {key}", row[key], shape) for key, shape in shapes.items()}
+    arrays: dict[str, Any] = {
+        key: _integers(f"{where}: {key}", row[key], shape) for key, shape in shapes.items()
+    }
     regions = -(-end // PAGEBLOCK_PAGES) - (start >> PAGEBLOCK_ORDER)
     pages = {"page_class": (end - start, len(CLASSES) - 1), "dm_level": (regions, 3)}
     for name, (length, most) in pages.items():
@@ -276,7 +280,7 @@ def _integers(where: str, found: list | None, shape: tuple[int | None, ...]) -> 
     except ValueError:
         array = np.zeros(0)
     if array.size == 0 and shape[0] is None:
-        return np.zeros((0, *shape[1:]), np.int64)
+        return np.zeros((0, *(n or 0 for n in shape[1:])), np.int64)
     fits = len(array.shape) == len(shape) and all(
         want in (None, have) for want, have in zip(shape, array.shape, strict=True)
     )
