@@ -118,6 +118,8 @@ def _options(plugin: Any) -> Iterable[Option]:
             default = str(field.default)
         elif field.default_factory is not dataclasses.MISSING:
             default = str(field.default_factory())
-        plain = isinstance(field.type, type) and not hasattr(field.type, "__origin__")
-        type_ = field.type.__name__ if plain else str(field.type).replace("typing.", "")
+        kind = field.type
+        type_ = str(kind).replace("typing.", "")
+        if isinstance(kind, type) and not hasattr(kind, "__origin__"):
+            type_ = kind.__name__
         yield Option(field.name, type_, default)

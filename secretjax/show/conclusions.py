@@ -117,7 +117,7 @@ def told(study: Measured, one: Conclusion) -> tuple[str, Numbers]:
         for start in dict.fromkeys(study.starts(DEMAND))
     ]
     count = {name: places.count(k) for k, name in enumerate(VERDICTS) if k in places}
-    index = dict(zip(FACTORS, depends(study, one)[0].tolist(), strict=True))
+    index: dict[str, float] = dict(zip(FACTORS, depends(study, one)[0].tolist(), strict=True))
     ranked = sorted((f for f in FACTORS if index[f] > 0), key=lambda f: -index[f])
     most = [f"{factor} (total index {sentences.short(index[factor])})" for factor in ranked[:2]]
     told = sentences.listed([f"{name} in {n}" for name, n in count.items()])

@@ -198,13 +198,13 @@ class Study(Measured):
         """Paired differences between two arms at the peak of a demand, a sentence a metric."""
         if not self.demand_steps(demand):
             return self._absent("demand", demand)
-        pair = [sentences.arm_of(self, name) for name in (arm, other)]
-        if pair[0] is None or pair[1] is None:
-            return self._absent("arm", arm if pair[0] is None else other)
-        told = [sentences.compared(self, demand, pair[0], pair[1], m) for m in metrics]
+        one, two = (sentences.arm_of(self, name) for name in (arm, other))
+        if one is None or two is None:
+            return self._absent("arm", arm if one is None else other)
+        told = [sentences.compared(self, demand, one, two, m) for m in metrics]
         for metric, (_, numbers) in zip(metrics, told, strict=True):
             self.quote(f"{demand}.{arm}-minus-{other}.{metric}", numbers)
-        names = [sentences.called(one) for one in pair]
+        names = [sentences.called(side) for side in (one, two)]
         head = f"{' against '.join(names)}, `{demand}` {sentences.when(self.peak(demand))}:"
         return noted("\n".join([head, "", *[f"- {text}" for text, _ in told]]))
 
@@ -293,8 +293,8 @@ class Study(Measured):
         """Which of two arms is cheaper, or what it depends on, in a sentence a pair."""
         told = []
         for (one, other), s in self.sensitivities.items():
-            names = [sentences.called(self.params.arm(name)) for name in (one, other)]
-            told.append(f"- {sentences.cheaper(*names, s)}")
+            first, second = (sentences.called(self.params.arm(name)) for name in (one, other))
+            told.append(f"- {sentences.cheaper(first, second, s)}")
             numbers = {f"total.{f}": {"value": v, "unit": "of 1"} for f, v in s.total.items()}
             self.quote(f"cheaper.{one}.{other}", {"share": {"value": s.cheaper}, **numbers})
         return noted("\n".join(told) or "*This study has no arms to compare here.*")

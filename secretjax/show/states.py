@@ -10,7 +10,7 @@ import itertools
 from collections import defaultdict
 from collections.abc import Callable, Iterator
 from functools import cache
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 import jax
 import jax.numpy as jnp
@@ -28,7 +28,7 @@ from secretjax.mm.words import (
     Migratetype,
     Secret,
 )
-from secretjax.proposals.base import Ask, Own, Proposal, Result, Turn, When
+from secretjax.proposals.base import Ask, Own, Pooled, Proposal, Result, Turn, When
 
 HANDLE, PFN = 7, 10 * PAGEBLOCK_PAGES
 REFUSED, INSIDE, POOLED = -1, -2, 16  # answers to MAP beside orders, see mm/directmap.py: remap
@@ -41,7 +41,7 @@ REGISTERS = {  # what an event may find, in every combination; need: beyond what
     "need": (-PAGEBLOCK_PAGES, 1, 10 * PAGEBLOCK_PAGES),
 }
 # What a way may be chosen by: in words, otherwise, and read off the registers and the event.
-READS: tuple[tuple[str, str, Callable[[Own, Ask], bool]], ...] = (
+READS: tuple[tuple[str, str, Callable[[Own, Ask], Any]], ...] = (
     ("room in its block", "no room", lambda own, ask: own.room > 0 and not ask.first),
     ("the pool has enough", "not enough", lambda own, ask: own.pool >= ask.need),
     (
@@ -143,7 +143,7 @@ def machines(proposal: Proposal) -> list[Machine]:
 
     Events of a pool reach only one that all files share. Events that go alike are one machine.
     """
-    drive, shared = _driver(proposal), proposal.pool and proposal.shared
+    drive, shared = _driver(proposal), proposal.pool and cast(Pooled, proposal).shared
     granted: set[int] = set()
     found: dict[Any, list[str]] = {}
     for when in EVENTS:
@@ -190,7 +190,7 @@ def moved(proposal: Proposal) -> str:
 def _title(when: When, proposal: Proposal) -> str:
     if when == When.SHRINK and proposal.yields:
         return "Others are refused a huge page"
-    if when == When.SHRINK and not proposal.keep_idle:
+    if when == When.SHRINK and not cast(Pooled, proposal).keep_idle:
         return "A file has ended"
     return EVENTS[when]
 
@@ -239,9 +239,10 @@ class _Explorer:
 
     def begin(self, first: int, room: int, pool: int, held: int, need: int) -> Config:
         """At the start of the event."""
-        own = dict.fromkeys(Own._fields, 0)
+        own: dict[str, Any] = dict.fromkeys(Own._fields, 0)
         own |= {"chunk": PFN, "room": room, "pool": pool, "held": min(held, pool)}
-        return Config(Own(**own), Ask(int(self.when), HANDLE, first, pool + need))
+        ask: list[Any] = [int(self.when), HANDLE, first, pool + need]
+        return Config(Own(**own), Ask(*ask))
 
     def settle(self, config: Config) -> tuple[Key, Config, Command | None]:
         """Where the event stands when it asks for what the zone can answer, or is over."""
@@ -256,7 +257,7 @@ class _Explorer:
             answers = self.answers(command)
             if answers:
                 asked = _asked(command, config.pooled, self.proposal.hides)
-                return Key(config.own.stage, asked), config, command
+                return Key(cast(int, config.own.stage), asked), config, command
             config = self.told(config, command, self.only_answer(command))
         raise UserError(
             f"proposal '{self.proposal.name}': asks for nothing {MOST} times and does not end; "
@@ -306,7 +307,7 @@ class _Explorer:
 
 
 def _order(command: Command) -> int:
-    return PAGEBLOCK_ORDER if command.op == Op.TAKE else command.order
+    return PAGEBLOCK_ORDER if command.op == Op.TAKE else cast(int, command.order)
 
 
 def _size(order: int) -> str:
@@ -316,12 +317,12 @@ def _size(order: int) -> str:
 
 def _asked(command: Command, pooled: bool, hides: bool) -> Node:
     """A command in words."""
-    op, size = command.op, _size(_order(command))
+    op, size = cast(Op, command.op), _size(_order(command))
     if op == Op.ALLOC and command.type == Migratetype.POOL:
         return Node(f"take {size} of the pool", "ask")
     if op in (Op.ALLOC, Op.GET):
         type_ = Migratetype(command.type).name if command.type >= 0 else ""
-        detail = ", ".join(filter(None, [type_, MAY.get(command.compact, "")]))
+        detail = ", ".join(filter(None, [type_, MAY.get(cast(int, command.compact), "")]))
         verb = "allocate" if command.order == 0 else "take"
         return Node(f"{verb} {size}", "ask", detail)
     page = "page" if command.order == 0 else size

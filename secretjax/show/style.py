@@ -21,6 +21,7 @@ import numpy as np
 import seaborn as sns
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.text import Text
 
 from secretjax import admission, proposals
 from secretjax.files import replacing
@@ -105,7 +106,7 @@ def label(arm: Arm) -> str:
 
 def caption(figure: Figure, text: str) -> None:
     """What the figure rests on, under it, in lines that fit its width; what a mark in it means."""
-    shown = [text, *(t.get_text() for t in figure.findobj(matplotlib.text.Text))]
+    shown = [text, *(t.get_text() for t in figure.findobj(Text) if isinstance(t, Text))]
     if any(standing.MARK in words for words in shown):
         text = f"{text} {standing.NOTE}."
     width = int(figure.get_figwidth() * 16.5)
@@ -123,6 +124,7 @@ def legend(figure: Figure, axis: Axes, columns: int = 4) -> None:
 
 def save(figure: Figure, folder: Path, name: str) -> None:
     """NAME.svg and NAME.png in `folder`, without the date."""
-    for kind, extra in (("svg", {"metadata": {"Date": None}}), ("png", {})):
+    kinds: dict[str, dict[str, Any]] = {"svg": {"metadata": {"Date": None}}, "png": {}}
+    for kind, extra in kinds.items():
         with replacing(folder / f"{name}.{kind}") as temporary:
             figure.savefig(temporary, format=kind, bbox_inches="tight", pad_inches=0.15, **extra)

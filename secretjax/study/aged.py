@@ -46,7 +46,7 @@ def captured(study: Params) -> pa.Table:
     found = []
     for state, (name, file) in enumerate(study.start_files().items()):
         case = cases.read(file)
-        found += _rows(CAPTURED, state, name, portrait(getattr(case, "start", case)))
+        found += _rows(CAPTURED, state, name, portrait(cases.start_of(case)))
     return pa.Table.from_pylist(found, AGED)
 
 

@@ -51,8 +51,8 @@ from secretjax.study.strict import Strict, checked, read
 
 Bound = Literal["low", "best", "high"]
 BOUNDS: tuple[Bound, ...] = get_args(Bound)
-FLUSHES = ("range", "full", "lazy")
-ZEROINGS = ("fault", "free", "destruction")
+Flush = Literal["range", "full", "lazy"]
+Zeroing = Literal["fault", "free", "destruction"]
 Number = float | np.ndarray  # or one for each draw of a table (`study.sensitivity`)
 Ns = Annotated[float, Field(ge=0, le=1e9)]
 Text = Annotated[str, Field(min_length=1, max_length=1000)]
@@ -193,7 +193,7 @@ def exposed(
 
 
 class Ways(NamedTuple):
-    """How the TLB is flushed, of `FLUSHES`, and pages are cleared, of `ZEROINGS`."""
+    """How the TLB is flushed, see `Flush`, and pages are cleared, see `Zeroing`."""
 
     flush: str = "range"
     zeroing: str = "fault"

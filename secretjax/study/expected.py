@@ -27,7 +27,7 @@ NOTEBOOK = 12.0
 def seconds(study: Params) -> float:
     """CPU seconds of one core."""
     starts = [cases.read(path) for path in study.start_files().values()]
-    zones = [getattr(case, "start", case).zone for case in starts]
+    zones = [cases.start_of(case).zone for case in starts]
     size = max(zone["managed"] for zone in zones) / PAGES
     states = sum(STATE.get(demand.kind, OTHER) for demand in study.demands) * study.states * size
     points = len(study.arms) * (states + POINT * len(study.demands))

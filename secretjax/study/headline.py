@@ -58,7 +58,7 @@ def numbers(study: Params, samples: pd.DataFrame, table: Costs) -> dict[str, dic
     return found
 
 
-def _mean(values: np.ndarray, start: np.ndarray) -> dict[str, float | int]:
+def _mean(values: np.ndarray, start: np.ndarray) -> dict[str, Any]:
     found = statistics.interval(values, start)
     numbers = {"value": found.mean, "low": found.low, "high": found.high}
     shown = {name: float(f"{number:.6g}") for name, number in numbers.items()}

@@ -2,6 +2,7 @@
 
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -65,7 +66,8 @@ def replay_row(path: Path) -> dict:
     case = cases.read(path)
     assert isinstance(case, ReplayCase)
     name = stem(path)
-    row = dict.fromkeys(REPLAY.names[:COUNTS], 0) | dict.fromkeys(REPLAY.names[COUNTS:])
+    counts, others = REPLAY.names[:COUNTS], REPLAY.names[COUNTS:]
+    row: dict[str, Any] = {**dict.fromkeys(counts, 0), **dict.fromkeys(others)}
     row |= about(case.start) | {"case": name}
     row["kernel"] = case.start.settings["kernel"]
     row["requests"] = int((case.requests[:, 0] == 0).sum())
@@ -146,11 +148,12 @@ def predict_rows(path: Path, states: int, seed: int, lanes: int) -> list[dict]:
     name = stem(path)
     capture, _, part = name.partition("@")
     blank = dict.fromkeys(PREDICT.names) | about(case.start) | {"case": name}
-    blank |= {"scenario": scenario(name), "states": 0}
+    family = scenario(name)
+    blank |= {"scenario": family, "states": 0}
     truth = json.loads(path.with_name(f"{capture}.truth.json").read_text())
     kernel = next(c for c in truth["cases"] if c["case"] == part)
     churn = any(op.get("churn_per_64_pages") for op in case.ops)
-    apart = APART[blank["scenario"]] + (CHURN if churn else "")
+    apart = APART[family] + (CHURN if churn else "")
     found = {s["step"]: s["metrics"] for s in predict(case, None, states, seed, lanes=lanes)}
     rows = []
     for step in kernel["steps"]:

@@ -85,8 +85,8 @@ def largest(study: Params) -> int:
 def _point(study: Params, demand: Demand) -> int:
     from secretjax.study import points
 
-    def prepared(*what, seed: int, ageing_events: int):
-        return engine.prepared(*what, seed, ageing_events)
+    def prepared(starts, workload, proposal, admission, *, seed: int, ageing_events: int):
+        return engine.prepared(starts, workload, proposal, admission, seed, ageing_events)
 
     # The arms differ by a row or two.
     return _bytes(points.given(prepared, study, study.arms[0], demand)())

@@ -5,17 +5,17 @@ import os
 import re
 from fnmatch import fnmatch
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 from pydantic import Field, PrivateAttr
 
 from secretjax import ageing, project
 from secretjax.ageing import boot
-from secretjax.cases.start import COLLAPSES, ENTRIES, FALLBACKS, MAPPINGS
+from secretjax.cases.start import Collapsing, Entry, Mapped, Rules
 from secretjax.errors import UserError, suggestion
 from secretjax.mm.words import Secret
 from secretjax.study import plugins
-from secretjax.study.costs import FLUSHES, ZEROINGS, Ways
+from secretjax.study.costs import Flush, Ways, Zeroing
 from secretjax.study.strict import Strict, checked, override, read
 
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9_][A-Za-z0-9_.+@-]{0,63}$")]
@@ -28,7 +28,7 @@ START_SUFFIX = ".predict.npz"
 class Kernel(Strict):
     """What the kernel is like that an arm runs on. Only `rules` is validated by captures.
 
-    rules     fallback of the allocator (cases.start.FALLBACKS); null: of the start state's own
+    rules     fallback of the allocator (cases.start.Rules); null: of the start state's own
     mapping   of secret files. unevictable: AS_UNEVICTABLE, their pages are on the unevictable LRU
               list, from where compaction isolates them in vain (mm/secretmem.c); inaccessible: it
               does not even do that, AS_INACCESSIBLE, as guest_memfd (mm/compaction.c:
@@ -41,12 +41,12 @@ class Kernel(Strict):
     zeroing   when a page that held a secret is cleared, see there: fault, free, destruction
     """
 
-    rules: Literal[FALLBACKS] | None = None
-    mapping: Literal[MAPPINGS] = "unevictable"
-    collapse: Literal[COLLAPSES] = "never"
-    entries: Literal[tuple(ENTRIES)] | None = None
-    flush: Literal[FLUSHES] = "range"
-    zeroing: Literal[ZEROINGS] = "fault"
+    rules: Rules | None = None
+    mapping: Mapped = "unevictable"
+    collapse: Collapsing = "never"
+    entries: Entry | None = None
+    flush: Flush = "range"
+    zeroing: Zeroing = "fault"
 
 
 KERNEL = Kernel()

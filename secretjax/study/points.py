@@ -149,9 +149,9 @@ def _listen() -> None:
     """JAX tells the clock what it compiles."""
     from jax import monitoring
 
-    def compiled(event: str, seconds: float, **_: object) -> None:
+    def compiled(event: str, duration_secs: float, **_: object) -> None:
         if event.startswith("/jax/core/compile/"):
-            clock.add("compile", seconds)
+            clock.add("compile", duration_secs)
 
     monitoring.register_event_duration_secs_listener(compiled)
 
@@ -161,7 +161,7 @@ def given(run: Callable[..., Any], study: Params, arm: Arm, demand: Demand) -> C
     from secretjax import cases
 
     read = [cases.read(path) for path in study.start_files().values()]
-    starts = [getattr(case, "start", case) for case in read]
+    starts = [cases.start_of(case) for case in read]
     return partial(
         run,
         [start.on(arm) for start in starts] if unlike_default(arm) else starts,

@@ -10,6 +10,7 @@ need no sampling (`of_grid`).
 """
 
 from dataclasses import dataclass
+from typing import cast
 
 import numpy as np
 
@@ -51,7 +52,8 @@ class Sensitivity:
 def ranges(table: Costs) -> dict[str, tuple[float, float]]:
     """{factor: low, high} of what is drawn, the memory aside; what has no range is left out."""
     entries = type(table.entries).model_fields
-    bounds = {e: (table.ns(e, "low"), table.ns(e, "high")) for e in entries}
+    ns = lambda entry, bound: cast(float, table.ns(entry, bound))  # noqa: E731
+    bounds = {e: (ns(e, "low"), ns(e, "high")) for e in entries}
     known = {e: ends for e, ends in bounds.items() if 0 < ends[0] < ends[1]}
     return {**known, CPUS: (1.0, float(MOST_CPUS))}
 

@@ -124,7 +124,8 @@ class Comparison:
     def _told(self, study: Measured, d: Difference) -> str:
         """What was found, in words."""
         if not isinstance(self.other, Column):
-            value = Estimate(*(n + self.other for n in (d.mean, d.low, d.high)), d.states)
+            mean, low, high = (n + self.other for n in (d.mean, d.low, d.high))
+            value = Estimate(mean, low, high, d.states)
             return f"{sentences.span(value)}, claimed is {self.side} than {self.other:g},"
         against = self.other.told(study)
         if self.other.metric != self.one.metric:

@@ -42,7 +42,9 @@ def draw(study):
         ylabel="",
         xlim=(-118, 118),
     )
-    axis.get_legend().remove()
+    legend = axis.get_legend()
+    assert legend is not None
+    legend.remove()
     figure.legend(*axis.get_legend_handles_labels(), loc="outside upper left", ncols=2)
     style.caption(
         figure, f"Each dot is one figure of one step of one case. {study.kernel_rests_on()}"
