@@ -5,12 +5,14 @@ needs, then stores. Nothing in it refers to anything outside of the module (see 
 """
 
 from collections.abc import Iterable, Mapping
-from typing import NamedTuple
 
+from secretjax.native import branch
+from secretjax.native.branch import Store
 from secretjax.native.graph import BOOL, INT, Graph
 from secretjax.native.lane import ARRAYS, Lane
 
 PLAIN = {"add": "add", "sub": "sub", "mul": "mul", "and": "and", "or": "or", "xor": "xor"}
+SHORT = 60  # instructions of a function that may become part of another
 HEADER = """
 declare i32 @llvm.ctlz.i32(i32, i1)
 declare i32 @llvm.ctpop.i32(i32)
@@ -19,16 +21,8 @@ declare i32 @llvm.smin.i32(i32, i32)
 declare i32 @llvm.umax.i32(i32, i32)
 declare i32 @llvm.umin.i32(i32, i32)
 attributes #0 = { nounwind noinline noimplicitfloat "no-jump-tables"="true" }
+attributes #1 = { nounwind noimplicitfloat "no-jump-tables"="true" }
 """
-
-
-class Store(NamedTuple):
-    """A word that a function writes to an array; one outside of it (`size`) is dropped."""
-
-    array: str
-    index: int
-    value: int
-    size: int  # words of the array, an expression
 
 
 class Function:
@@ -40,6 +34,7 @@ class Function:
         self.known: dict[int, str] = {}
         self.arrays: dict[str, str] = {}
         self.fresh = 0
+        self.ended = False
 
     def new(self, text: str) -> str:
         """A name for what this instruction gives."""
@@ -134,6 +129,27 @@ class Function:
         usual = self.new(f"u{op} i32 {a}, {safe}")
         return self.new(f"select i1 {zero}, i32 {'-1' if op == 'div' else a}, i32 {usual}")
 
+    def finish(self, words: Mapping[str, int], stores: Iterable[Store] = ()) -> None:
+        """Branches where that saves work, and at each end writes what is to be written."""
+        self.ended = True
+        self._branch(branch.branched(self.graph, branch.Work(dict(words), list(stores))))
+
+    def _branch(self, work: branch.Work) -> None:
+        if work.flag is None:
+            self.store(work.words, work.stores)
+            self.lines.append("  ret void")
+            return
+        self.compute([work.flag])
+        self.fresh += 1
+        labels = {True: f"yes{self.fresh}", False: f"no{self.fresh}"}
+        to = ", ".join(f"label %{label}" for label in labels.values())
+        self.lines.append(f"  br i1 {self.known[work.flag]}, {to}")
+        known, arrays = self.known, self.arrays
+        for value, label in labels.items():
+            self.lines.append(f"{label}:")
+            self.known, self.arrays = dict(known), dict(arrays)
+            self._branch(work.outcomes[value])
+
     def store(self, words: Mapping[str, int], stores: Iterable[Store] = ()) -> None:
         """Computes all of it, then writes the words of the row that change, and of arrays."""
         stores = list(stores)
@@ -152,13 +168,15 @@ class Function:
 
     def text(self, name: str, returns: int | None = None) -> str:
         """The whole function, returning an expression or nothing."""
-        if returns is None:
-            kind, end = "void", "  ret void"
-        else:
+        kind = "void" if returns is None else "i32"
+        how = "#0" if len(self.lines) > SHORT else "#1"
+        if returns is not None:
             self.compute([returns])
-            kind, end = "i32", f"  ret i32 {self.known[returns]}"
-        head = f"define internal {kind} @{name}(ptr noalias %row, ptr noalias %arrays) #0 {{"
-        return "\n".join([head, *self.lines, end, "}"])
+            self.lines.append(f"  ret i32 {self.known[returns]}")
+        elif not self.ended:
+            self.lines.append("  ret void")
+        head = f"define internal {kind} @{name}(ptr noalias %row, ptr noalias %arrays) {how} {{"
+        return "\n".join([head, *self.lines, "}"])
 
 
 def switch(value: str, cases: Mapping[int, str], default: str) -> str:

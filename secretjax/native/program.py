@@ -133,7 +133,10 @@ class _Module:
     def function(self, name: str, words: dict, stores=(), returns=None) -> None:
         """One more function that writes these words."""
         function = Function(self.graph, self.layout)
-        function.store(words, stores)
+        if returns is None:
+            function.finish(words, stores)
+        else:
+            function.store(words, stores)
         self.texts.append(function.text(name, returns))
 
     def own(self, me) -> dict:

@@ -56,7 +56,7 @@ def _kind(trace: Trace, layout: lane.Lane, kind: int, roots: dict) -> str:
     names = [*(f"now.{name}" for name in Registers._fields), "finished", "answer"]
     words = {name: roots[name] for name in names}
     function = Function(graph, layout)
-    function.store(words, stores)
+    function.finish(words, stores)
     return function.text(f"kind{kind}")
 
 
