@@ -141,7 +141,9 @@ def _dominated(graph: Graph, roots: set[int]) -> Iterator[tuple[Point, int]]:
 
 
 def _reversed_postorder(parts: Mapping[Point, list[Point]]) -> list[Point]:
-    seen, order, stack = {-1}, [], [(-1, iter(parts[-1]))]
+    seen: set[Point] = {-1}
+    order: list[Point] = []
+    stack: list[tuple[Point, Iterator[Point]]] = [(-1, iter(parts[-1]))]
     while stack:
         point, rest = stack[-1]
         for part in rest:
@@ -157,7 +159,7 @@ def _reversed_postorder(parts: Mapping[Point, list[Point]]) -> list[Point]:
 
 def _immediate(order: list, place: Mapping, users: Mapping) -> dict[Point, Point]:
     """The immediate dominator of each point."""
-    above = {-1: -1}
+    above: dict[Point, Point] = {-1: -1}
 
     def both(a: Point, b: Point) -> Point:
         while a != b:
