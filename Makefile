@@ -44,7 +44,7 @@ test: $(STAMP)  ## all tests
 lint: $(STAMP)  ## ruff over package, tests and notebooks
 	$(BIN)/ruff check .
 
-types: $(STAMP)  ## pyright over the package; it needs node, or fetches one
+types: $(STAMP)  ## pyright over package and tests; it needs node, or fetches one
 	$(BIN)/pyright --pythonpath $(BIN)/python
 
 lab: $(STAMP)  ## JupyterLab on 127.0.0.1 with the notebooks open

@@ -26,7 +26,7 @@ def stepper(pages: int):
 
     def alone(zone, asked):
         front = jax.tree.map(lambda x: x[None], (zone, asked))
-        return jax.tree.map(lambda x: x[0], batched(*front, zone.limits.first >= 0))
+        return jax.tree.map(lambda x: x[0], batched(front[0], front[1], zone.limits.first >= 0))
 
     return jax.jit(alone)
 

@@ -11,7 +11,7 @@ import jax
 import numpy as np
 import pyarrow as pa
 
-from secretjax import cases, metrics, proposals
+from secretjax import metrics, proposals
 from secretjax.machine.forecast import METRICS, Forecast
 from secretjax.mm.load import load as load_zone
 from secretjax.mm.words import Secret
@@ -19,6 +19,7 @@ from secretjax.proposals.base import Proposal
 from secretjax.study import headline, kernel, params, runs, tables
 from secretjax.study.costs import load
 from secretjax.study.params import Arm, Params
+from tests import expect
 
 ROOT = Path(__file__).parents[1]
 REAL = (
@@ -57,7 +58,10 @@ class MadeUp(Proposal):
     slot = 8
     pool = False
     moves = True
-    secret = int(Secret.MOVES)
+
+    @property
+    def secret(self) -> int:
+        return int(Secret.MOVES)
 
 
 def rises(rng: np.random.Generator, states: int, at: tuple[float, ...], noise: float) -> np.ndarray:
@@ -131,7 +135,7 @@ def forecast(seen, zone=None, **options) -> Forecast:
 
 def watched(study, arm, demand, state):
     """The state as it starts, at each measuring point: nothing has happened."""
-    start = cases.read(study.params.start_files()[study.starts(demand.name)[state]]).start
+    start = expect.start(study.params.start_files()[study.starts(demand.name)[state]])
     zone = jax.tree.map(np.asarray, load_zone(start))
     return dict.fromkeys(study.demand_steps(demand.name), zone)
 

@@ -88,7 +88,9 @@ def test_workers_give_the_same_bytes_one_of_them_is_killed_and_other_sources_are
 
 def test_the_job_script_of_the_document_is_what_dask_jobqueue_makes():
     text = (ROOT / "docs" / "cluster.md").read_text()
-    code, told = (re.search(rf"(?ms)^```{what}\n(.*?)^```", text)[1] for what in ("python", "bash"))
+    code, told = (
+        re.findall(rf"(?ms)^```{what}\n(.*?)^```", text)[0] for what in ("python", "bash")
+    )
     assert code.count("8786") == 1 and code.endswith("cluster.adapt(minimum=0, maximum=64)\n")
     code = code.replace("8786", "0").rpartition("cluster.adapt")[0]
     code += "print(cluster.job_script(), flush=True)\ncluster.close()"

@@ -23,7 +23,7 @@ from secretjax.mm.load import load
 from secretjax.show import notebook, site_source, yours
 from secretjax.study import costs, executed, params, runs, tables
 from secretjax.workloads.base import Pages
-from tests import fake_proc, fake_run
+from tests import expect, fake_proc, fake_run
 from tests.fuzz import mutate
 from tests.zones import scattered
 
@@ -45,7 +45,7 @@ def members(path: Path) -> dict[str, bytes]:
 def case_files() -> list[dict[str, bytes]]:
     """Captured ones, and a small start state without demands."""
     small, first = scattered(8192, below=4096), 512
-    real = cases.read(KERNEL / "b_512_s1.predict.npz").start
+    real = expect.start(KERNEL / "b_512_s1.predict.npz")
     own = {"start_pfn": first, "managed": 8192 - first, "min": 8, "low": 10, "high": 12}
     listed, there = small.list_pfn >= first, small.block_pfn >= first
     classes = small.page_class.copy()
@@ -70,8 +70,7 @@ def case(rng: random.Random, folder: Path) -> Read:
     file.write_bytes(mutate.npz(rng, rng.choice(case_files())))
 
     def read() -> None:
-        start = cases.read(file)
-        start = getattr(start, "start", start)
+        start = expect.start(file)
         if start.zone["end_pfn"] <= 8192:
             Pages(start)
             load(start)
@@ -83,13 +82,11 @@ def case(rng: random.Random, folder: Path) -> Read:
 def capture_file() -> dict[str, bytes]:
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / "x.npz"
-        start = cases.read(KERNEL / "d_512_64M_s1@empty.predict.npz").start
+        start = expect.start(KERNEL / "d_512_64M_s1@empty.predict.npz")
         found = lab.shown(start)
         zone = found.zones[0]
         level = np.full(zone.regions, 2, np.uint8)
-        found = seen.Capture(
-            **vars(found) | {"zones": (seen.ZoneSeen(**vars(zone) | {"dm_level": level}),)}
-        )
+        found = replace(found, zones=(replace(zone, dm_level=level),))
         seen.write(file, found)
         return members(file)
 
@@ -109,7 +106,7 @@ def machine(rng: random.Random, folder: Path) -> Read:
 def proc_files() -> dict[str, bytes]:
     start = scattered(8192, below=4096)
     settings = {"sysctl": {"min_free_kbytes": "1024"}}
-    start = cases.StartState(**vars(start) | {"settings": settings})
+    start = replace(start, settings=settings)
     with tempfile.TemporaryDirectory() as name:
         root = fake_proc.write(Path(name), {(0, "DMA32"): start})
         return {str(f.relative_to(root)): f.read_bytes() for f in root.rglob("*") if f.is_file()}
@@ -232,10 +229,10 @@ def results(rng: random.Random, folder: Path) -> Read:
 
     def read() -> None:
         found = notebook.open(finished()[0], run)
-        found.describe(), found.checks(), found.run.costed(), found.run.kernel(), found.run.ageing()
-        _ = found.run.numbers
+        _ = found.describe(), found.checks(), found.run.costed()
+        _ = found.run.kernel(), found.run.ageing(), found.run.numbers
         found.summary("growth", "dm_2m_split", "cost_per_page")
-        found.predict_answer(), found.replay_answer()
+        _ = found.predict_answer(), found.replay_answer()
 
     return read
 

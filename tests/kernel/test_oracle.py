@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from secretjax.cases import read
+from tests import expect
 from tests.oracle.kernel import REFUSED, ImpossibleFree, Kernel, replay
 from tests.oracle.lists import K511, K610, K612Y, MOVABLE, RECLAIMABLE, UNMOVABLE
 from tests.oracle.streams import batch, make
@@ -23,7 +23,7 @@ def lists_of(answer) -> list[np.ndarray]:
 
 @pytest.mark.parametrize("name", [*SMALL, *OLDER])
 def test_every_pfn_and_list_is_the_kernels(name):
-    case = read(CASES / f"{name}.replay.npz")
+    case = expect.replay(CASES / f"{name}.replay.npz")
     zone = Kernel.from_start(case.start)
     pfns, lists = replay(zone, case.requests)
     with np.load(CASES / f"{name}.replay.expected.npz") as kernel:

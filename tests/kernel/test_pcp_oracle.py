@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from secretjax.cases import read
+from tests import expect
 from tests.oracle.kernel import REFUSED, Kernel
 from tests.oracle.lists import CMA, HIGHATOMIC, ISOLATE, MOVABLE, UNMOVABLE
 from tests.oracle.pcp import LISTS, Pcp, order_to_pindex, pindex_to_order
@@ -28,10 +28,10 @@ def recorded(name: str, folder: Path) -> tuple[dict[str, np.ndarray], Pcp]:
     with np.load(TASKS / f"{name}.npz") as file:
         arrays = {key: file[key] for key in file.files}
     if "case" in arrays:
-        start = read(CASES / arrays["case"].item()).start
+        start = expect.start(CASES / arrays["case"].item())
     else:
         np.savez(folder / "start.npz", **{k: v for k, v in arrays.items() if k not in DEMANDS})
-        start = read(folder / "start.npz")
+        start = expect.start(folder / "start.npz")
     return arrays, Pcp.from_start(start)
 
 

@@ -6,9 +6,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from secretjax import cases
 from secretjax.bench import peer
 from secretjax.errors import UserError
+from tests import expect
 
 FOLDER = Path(__file__).parents[2] / "params" / "kernel"
 CASES = (
@@ -21,7 +21,7 @@ compiled = pytest.mark.skipif(not shutil.which("cc"), reason="no C compiler on t
 @compiled
 @pytest.mark.parametrize("name", CASES)
 def test_every_pfn_and_the_last_lists_are_the_kernels(name):
-    case = cases.read(FOLDER / f"{name}.replay.npz")
+    case = expect.replay(FOLDER / f"{name}.replay.npz")
     asked, last = case.requests[:, 0] != 2, np.flatnonzero(case.requests[:, 0] == 2)[-1]
     whole, part = peer.Peer(case.start), peer.Peer(case.start)
     part.answer(case.requests[:last][asked[:last]])

@@ -1,18 +1,19 @@
 """The model behind its per-CPU lists is the kernel, on what tasks asked for and gave back."""
 
 from dataclasses import replace
+from typing import Any
 
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
 from secretjax import engine, flow, xla
-from secretjax.cases import read
 from secretjax.mm.layout import NODE, pcp_head
 from secretjax.mm.load import lists, load
 from secretjax.mm.state import Op
 from secretjax.mm.words import PCP_LISTS
 from secretjax.workloads import _recorded as recorded
+from tests import expect
 from tests.kernel.test_pcp_oracle import CASES, DEMANDS, NAMES, TASKS
 from tests.oracle import streams
 from tests.oracle.kernel import REFUSED
@@ -28,9 +29,9 @@ def start_of(name: str, folder):
     with np.load(TASKS / f"{name}.npz") as file:
         arrays = {key: file[key] for key in file.files}
     if "case" in arrays:
-        return arrays, read(CASES / arrays["case"].item()).start
+        return arrays, expect.start(CASES / arrays["case"].item())
     np.savez(folder / "start.npz", **{k: v for k, v in arrays.items() if k not in DEMANDS})
-    return arrays, read(folder / "start.npz")
+    return arrays, expect.start(folder / "start.npz")
 
 
 def rows_of(tasks: np.ndarray, movable: np.ndarray) -> np.ndarray:
@@ -62,7 +63,7 @@ def whole_blocks(tasks: np.ndarray, pfns: np.ndarray) -> list[tuple[int, int]]:
 def run(start, tasks: np.ndarray, movable: np.ndarray, whole):
     """The zone after the stream; background threads never get the CPU."""
     allocations = int((tasks[:, 0] == 0).sum())
-    quiet = {"period": NEVER, "score_high": 1000}
+    quiet: dict[str, Any] = {"period": NEVER, "score_high": 1000}
     zone = load(start, engine.rounded(allocations + 1), whole=whole, **quiet)
     zone = zone._replace(now=zone.now._replace(failures=jnp.asarray(HOPELESS, jnp.int32)))
     zones = flow.stack([zone])

@@ -8,8 +8,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from secretjax import cases
 from secretjax.predict import predict
+from tests import expect
 
 FOLDER = Path(__file__).parents[2] / "params" / "kernel"
 
@@ -24,7 +24,7 @@ def named(pattern: str) -> list[str]:
 @cache
 def answered(name: str, states: int, last: str | None = None) -> dict[str, dict[str, np.ndarray]]:
     """Metrics by step, up to the step `last`."""
-    case = cases.read(FOLDER / f"{name}.predict.npz")
+    case = expect.predict(FOLDER / f"{name}.predict.npz")
     if last:
         end = max(k for k, op in enumerate(case.ops) if op.get("step") == last)
         case = replace(case, ops=case.ops[: end + 1])

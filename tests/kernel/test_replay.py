@@ -5,8 +5,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from secretjax import cases
 from secretjax.replay import replay
+from tests import expect
 
 FOLDER = Path(__file__).parents[2] / "params" / "kernel"
 REPLAYS = sorted(p.name.split(".")[0] for p in FOLDER.glob("*.replay.npz"))
@@ -18,7 +18,7 @@ def test_there_are_cases():
 
 @pytest.mark.parametrize("name", REPLAYS)
 def test_every_request_gets_the_kernels_pfn_and_every_list_its_order(name):
-    case = cases.read(FOLDER / f"{name}.replay.npz")
+    case = expect.replay(FOLDER / f"{name}.replay.npz")
     pfn, shots, _ = replay(case.start, case.requests)
     with np.load(FOLDER / f"{name}.replay.expected.npz", allow_pickle=False) as kernel:
         np.testing.assert_array_equal(pfn, kernel["request_pfn"])

@@ -128,7 +128,7 @@ class Kernel(Lists):
             if current < BLOCK_ORDER // 2 and mt == MOVABLE:  # can_steal_fallback()
                 self.counts["claim_left_small"] += 1
                 break
-            pfn = self._try_to_claim(self._head(current, other), current, order, mt)
+            pfn = self._try_to_claim(self._first(current, other), current, order, mt)
             if pfn is not None:
                 return pfn
         return None
@@ -163,7 +163,7 @@ class Kernel(Lists):
         for current in range(order, MAX_ORDER + 1):
             other = self._fallback(current, mt)
             if other is not None:
-                pfn = self._head(current, other)
+                pfn = self._first(current, other)
                 self._remove(pfn, current, other)
                 self._expand(pfn, order, current, other)
                 return pfn
@@ -182,8 +182,10 @@ class Kernel(Lists):
         current, other = found
         if current < BLOCK_ORDER // 2 and mt == MOVABLE and current > order:
             self.counts["claim_left_small"] += 1
-            current, other = self._candidate(range(order, MAX_ORDER), mt)
-        pfn = self._head(current, other)
+            found = self._candidate(range(order, MAX_ORDER), mt)
+            assert found is not None
+            current, other = found
+        pfn = self._first(current, other)
         can_claim = current >= BLOCK_ORDER // 2 or mt != MOVABLE
         if self.fallback == K511:
             self._steal_suitable_fallback(pfn, current, other, mt, can_claim)

@@ -90,6 +90,10 @@ class Lists:
     def _head(self, order: int, mt: int) -> int | None:
         return next(iter(self.free_list[order][mt]), None)
 
+    def _first(self, order: int, mt: int) -> int:
+        """The head of a list that is not empty."""
+        return next(iter(self.free_list[order][mt]))
+
     def _type(self, pfn: int) -> int:
         return self.block_mt[pfn >> BLOCK_ORDER]
 

@@ -8,6 +8,7 @@ import resource
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -21,7 +22,7 @@ COMMANDS = (
 )
 
 
-def call(*arguments: str, **options: object) -> subprocess.CompletedProcess[str]:
+def call(*arguments: str, **options: Any) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         [sys.executable, "-m", "secretjax.cli", *arguments],
         capture_output=True,
@@ -37,6 +38,7 @@ def stopped(capsys: pytest.CaptureFixture[str], monkeypatch, *arguments: str) ->
     monkeypatch.setattr(sys, "argv", ["secretjax", *arguments])
     with pytest.raises(SystemExit) as end:
         cli.main()
+    assert isinstance(end.value.code, int)
     return end.value.code, capsys.readouterr().err
 
 
@@ -51,8 +53,10 @@ def test_every_command_has_help_with_an_example(capsys, monkeypatch, command):
 
 @pytest.mark.parametrize("command", COMMANDS)
 def test_every_example_uses_options_that_exist(command):
-    commands = {c.name or c.callback.__name__: c.callback for c in cli.app.registered_commands}
-    example = re.search(r"Example: secretjax (.*)", commands[command].__doc__).group(1)
+    commands = {
+        c.name or c.callback.__name__: c.callback for c in cli.app.registered_commands if c.callback
+    }
+    (example,) = re.findall(r"Example: secretjax (.*)", commands[command].__doc__ or "")
     accepted = str(inspect.signature(commands[command])) + "no-browser set"
     for option in re.findall(r"--[a-z-]+", example):
         assert option.strip("-") in accepted, option

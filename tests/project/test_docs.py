@@ -40,6 +40,7 @@ def test_every_command_and_option_exists(name):
     parameters = {
         command.name or command.callback.__name__: command.callback
         for command in cli.app.registered_commands
+        if command.callback
     }
     for line in typed(name):
         words = line.split("#")[0].split()

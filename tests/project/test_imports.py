@@ -70,4 +70,5 @@ def test_files_and_functions_stay_short(path):
     assert text.count("\n") <= 400
     for node in ast.walk(ast.parse(text)):
         if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
-            assert node.end_lineno - node.lineno < 60, f"{node.name}, line {node.lineno}"
+            last = node.end_lineno
+            assert last is not None and last - node.lineno < 60, f"{node.name}, line {node.lineno}"

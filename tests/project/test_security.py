@@ -8,9 +8,8 @@ from pathlib import Path
 import nbformat
 import pytest
 
-from secretjax import cases
 from secretjax.show import answer, lab, notebook, policy, site_source
-from tests import fake_run
+from tests import expect, fake_run
 from tests.architecture import MODULES, PACKAGE
 from tests.project.conftest import make_run
 
@@ -62,7 +61,7 @@ def test_names_of_arms_claims_and_numbers_are_escaped():
     number = {"value": 1.0, "low": 0.5, "high": 1.5, "unit": EVIL, "label": f"x: {EVIL}"}
     numbers = {f"growth.grow_5.{EVIL}.split_2m": number, EVIL: number}
     shown = answer.tables(numbers, {EVIL: True})
-    row = dict.fromkeys(("id", "question", "answer", "why", "notebook"), EVIL)
+    row: dict[str, str] = dict.fromkeys(("id", "question", "answer", "why", "notebook"), EVIL)
     shown += answer.claims([row], "notebooks/", {EVIL})
     assert EVIL not in shown and html.escape(EVIL) in shown
 
@@ -72,7 +71,7 @@ def test_a_start_state_with_such_a_name_is_text_in_the_notebook(tmp_path):
     study = notebook.open(file, run)
     object.__setattr__(study.params, "question", EVIL)
     object.__setattr__(study.params, "starts", (EVIL,))
-    told = study.describe().data
+    told = expect.said(study.describe())
     assert f"`{EVIL}`" in told, "as code, which Markdown escapes"
     assert EVIL not in told.replace(f"`{EVIL}`", ""), "the question is somebody's text too"
 
@@ -81,8 +80,8 @@ def test_a_case_with_such_a_name_is_read_and_its_name_stays_text(tmp_path):
     name = f"{EVIL.replace('/', '_')}.npz"
     source = Path(__file__).parents[2] / "params" / "kernel" / "b_512_s1.predict.npz"
     (tmp_path / name).write_bytes(source.read_bytes())
-    assert cases.read(tmp_path / name).start.name == name.removesuffix(".npz")
-    shown = notebook.table(notebook.pd.DataFrame([{"state": EVIL}])).data
+    assert expect.start(tmp_path / name).name == name.removesuffix(".npz")
+    shown = expect.said(notebook.table(notebook.pd.DataFrame([{"state": EVIL}])))
     assert EVIL not in shown and html.escape(EVIL) in shown
 
 

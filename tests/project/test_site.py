@@ -11,7 +11,7 @@ import pytest
 from secretjax import cli, proposals
 from secretjax.errors import UserError
 from secretjax.show import catalogue, figures, notebook, site, site_source, standing, style
-from tests import fake_run
+from tests import expect, fake_run
 from tests.project.conftest import make_run
 
 ZEPPELIN = '''
@@ -130,7 +130,7 @@ def test_a_proposal_is_one_file_and_all_else_follows(run, tmp_path, monkeypatch,
         study = notebook.open(*fake_run.make(tmp_path / "fake", ("keep_mapped", "zeppelin")))
         figure = figures.table()["answer"](study)
         told = [t.get_text() for t in figure.axes[0].get_yticklabels()]
-        shown = study.plugins("proposals").data
+        shown = expect.said(study.plugins("proposals"))
     finally:
         sys.modules.pop("secretjax.proposals.zeppelin", None)
         proposals.table.cache_clear()

@@ -8,6 +8,7 @@ from secretjax.ageing import LLFree, MetaLike, control, make
 from secretjax.ageing.boot import booted, check_pages
 from secretjax.ageing.portrait import portrait
 from secretjax.ageing.run import age, start_states, starts_of
+from secretjax.cases.start import ARRAYS
 from secretjax.errors import UserError
 from secretjax.mm.load import load
 from secretjax.mm.validate import validate
@@ -32,7 +33,7 @@ def benchmarked():
 
 def arrays(start):
     """All that a start state is, but its name."""
-    return {name: getattr(start, name) for name in cases.start.ARRAYS if hasattr(start, name)}
+    return {name: getattr(start, name) for name in ARRAYS if hasattr(start, name)}
 
 
 def same(one, other):

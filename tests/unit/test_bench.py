@@ -8,9 +8,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from secretjax import cases
 from secretjax.bench import figures, numba_buddy, peer, report, sides, streams
 from secretjax.errors import UserError
+from tests import expect
 
 FOLDER = Path(__file__).parents[2] / "params" / "kernel"
 PAGES = 1 << 14
@@ -77,7 +77,7 @@ def test_all_sides_end_with_the_same_lists(start, asked):
 
 @pytest.mark.parametrize("name", ["f_steal_s1", "f_secretfrag_s1"])
 def test_numba_answers_as_the_kernel_did(name):
-    case = cases.read(FOLDER / f"{name}.replay.npz")
+    case = expect.replay(FOLDER / f"{name}.replay.npz")
     asked = case.requests[case.requests[:, 0] != 2][None]
     side = sides.Numba(case.start, asked, 1)
     side.reset()

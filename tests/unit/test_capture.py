@@ -10,18 +10,18 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from secretjax import cases, cli
+from secretjax import cli
 from secretjax.cases import CLASSES
 from secretjax.errors import UserError
 from secretjax.machine import capture, consistency, lab, pages, proc, seen, summary
-from tests import fake_proc
+from tests import expect, fake_proc
 
 KERNEL = Path(__file__).parents[2] / "params" / "kernel"
 
 
 @pytest.fixture(scope="module")
 def start():
-    return cases.read(KERNEL / "a_512_s3_frag2.predict.npz").start
+    return expect.start(KERNEL / "a_512_s3_frag2.predict.npz")
 
 
 @pytest.fixture(scope="module")
@@ -70,7 +70,7 @@ def test_the_file_gives_back_what_was_seen_and_only_its_owner_may_read_it(root, 
 
 
 def test_several_zones_and_nodes_are_kept_apart(start, tmp_path):
-    other = cases.read(KERNEL / "b_512_s1.predict.npz").start
+    other = expect.start(KERNEL / "b_512_s1.predict.npz")
     root = fake_proc.write(
         tmp_path, {(0, "DMA32"): start, (1, "Normal"): fake_proc.moved(other, 512)}
     )
@@ -194,7 +194,7 @@ def test_debugfs_shows_the_direct_map(tmp_path):
     file = tmp_path / "sys/kernel/debug/page_tables/kernel"
     file.parent.mkdir(parents=True)
     file.write_text(TABLE)
-    mapping = proc.kernel_mapping(tmp_path)
+    mapping = expect.there(proc.kernel_mapping(tmp_path))
     assert mapping == [(0, 512, "pte"), (512, 1536, "pmd"), (1 << 18, 1 << 19, "pud")]
     assert capture.levels(mapping, 0, 6).tolist() == [1, 2, 2, 2, 0, 0]
     assert capture.levels(mapping, 510, 4).tolist() == [0, 0, 3, 3]

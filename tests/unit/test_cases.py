@@ -5,12 +5,22 @@ import time
 import zipfile
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
-from secretjax.cases import PredictCase, ReplayCase, StartState, read, write_predict, write_replay
+from secretjax.cases import (
+    PredictCase,
+    ReplayCase,
+    StartState,
+    read,
+    start_of,
+    write_predict,
+    write_replay,
+)
 from secretjax.errors import UserError
+from tests import expect
 
 CASES = Path(__file__).parents[2] / "params" / "kernel"
 REPLAY = CASES / "f_thp_s1.replay.npz"
@@ -46,7 +56,7 @@ def refused(path: Path) -> str:
 
 
 def test_the_same_memory_under_other_rules():
-    start = read(CASES / "a_512_s1.predict.npz").start
+    start = expect.start(CASES / "a_512_s1.predict.npz")
     other = start.under("K511")
     assert other.settings["fallback"] == "K511" and start.settings["fallback"] == "K612y"
     assert other.list_pfn is start.list_pfn
@@ -68,7 +78,7 @@ def test_all_cases_are_there():
 def test_reads_what_the_file_holds(path):
     case = read(path)
     arrays = arrays_of(path)
-    start = case.start
+    start = start_of(case)
     assert path.name.startswith(start.name + ".")
     for name in ("list_pfn", "list_order", "list_mt", "list_kind", "block_mt", "page_class"):
         np.testing.assert_array_equal(getattr(start, name), arrays[name])
@@ -232,9 +242,9 @@ def test_wrong_contents_are_named(tmp_path, name):
 def test_other_integers_will_do(tmp_path):
     arrays = arrays_of(PREDICT)
     wider = {k: arrays[k].astype(">i8") for k in ("list_pfn", "page_class", "dm_level")}
-    case = read(changed(tmp_path, PREDICT, **wider))
-    np.testing.assert_array_equal(case.start.list_pfn, arrays["list_pfn"])
-    np.testing.assert_array_equal(case.start.page_class, arrays["page_class"])
+    start = expect.start(changed(tmp_path, PREDICT, **wider))
+    np.testing.assert_array_equal(start.list_pfn, arrays["list_pfn"])
+    np.testing.assert_array_equal(start.page_class, arrays["page_class"])
 
 
 def npy(path):
@@ -270,7 +280,7 @@ def huge_header(path):
 
 def bomb(path):
     """256 MiB of zeros in 256 KiB, under a name that is read."""
-    arrays = arrays_of(PREDICT) | {"list_kind": np.zeros(1 << 28, np.uint8)}
+    arrays: dict[str, Any] = arrays_of(PREDICT) | {"list_kind": np.zeros(1 << 28, np.uint8)}
     with open(path, "wb") as f:
         np.savez_compressed(f, **arrays)
 

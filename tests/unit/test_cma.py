@@ -1,5 +1,7 @@
 """cma_alloc one page further after -EBUSY: ranges that lie in two pageblocks."""
 
+from typing import Any
+
 import numpy as np
 import pytest
 
@@ -18,7 +20,7 @@ from tests.oracle.kernel import Kernel
 BLOCKS, CMA_BLOCKS = 24, 6
 PAGES, BASE = BLOCKS * 512, (BLOCKS - CMA_BLOCKS) * 512
 TAKE = command(Op.TAKE, 1 << 20, -1, Use.USED, page=ONE_FURTHER)
-CALM = {"min": 0, "low": 0, "high": 0, "boost": 0, "score_high": 1000}
+CALM: dict[str, Any] = {"min": 0, "low": 0, "high": 0, "boost": 0, "score_high": 1000}
 
 
 def aged(seed: int, pins: int):

@@ -1,5 +1,7 @@
 """States that come and go on few lanes, against the plain-Python kernel."""
 
+from typing import Any, cast
+
 import jax
 import numpy as np
 import pytest
@@ -11,6 +13,7 @@ from secretjax.workloads import _recorded as recorded
 from tests.oracle import streams
 
 LANES, GROUP, STEPS = 4, 2, 64
+ZERO: Any = np.int32(0)
 
 
 @pytest.fixture(scope="module")
@@ -34,7 +37,7 @@ def task(number: int, stream) -> flow.Task:
     zone = load(stream.start, 1 << 12, whole=recorded.blocks_at_start(body), percpu=False)
     table = np.zeros((len(body) + 1, 2), np.int32)
     table[:-1] = recorded.encode(body)
-    own = recorded.Cursor(np.int32(0), np.int32(0))
+    own: Any = recorded.Cursor(ZERO, ZERO)
     return flow.Task(number, jax.tree.map(np.asarray, zone), own, table, stops)
 
 
@@ -78,7 +81,7 @@ def walked(lengths: list[int], lanes: int) -> tuple[dict, int]:
     def run(zones, own, tables, steps):
         nonlocal looks
         looks += steps == STEPS
-        own = recorded.Cursor(*map(np.asarray, own))
+        own = recorded.Cursor(*cast(Any, map(np.asarray, own)))
         for number, pc, stop, table in zip(*map(np.asarray, (zones, *own, tables)), strict=True):
             rows = 1 + lengths[number]
             assert (table[:rows] == number).all() and not table[rows:].any()
@@ -88,9 +91,9 @@ def walked(lengths: list[int], lanes: int) -> tuple[dict, int]:
     def begun(number: int) -> flow.Task:
         rows = lengths[number]
         table = np.full((rows + 1, 2), number, np.int32)
-        own = recorded.Cursor(np.int32(0), np.int32(0))
+        own: Any = recorded.Cursor(ZERO, ZERO)
         stops = [("start", 0), ("half", rows // 2), ("end", rows)]
-        return flow.Task(number, np.int32(number), own, table, stops)
+        return flow.Task(number, cast(Any, np.int32(number)), own, table, stops)
 
     for found in flow.Flow(run, map(begun, range(len(lengths))), lanes):
         for lane, state in enumerate(found.tasks):

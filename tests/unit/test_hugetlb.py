@@ -3,6 +3,7 @@
 import json
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -11,7 +12,6 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from secretjax import cases
 from secretjax import hugetlb as hugetlb_pages
 from secretjax.admission import _hugetlb as hugetlb
 from secretjax.admission._hugetlb import Counters
@@ -19,6 +19,7 @@ from secretjax.admission.base import Request
 from secretjax.admission.reservation import Reservation
 from secretjax.hugetlb import run
 from secretjax.ledger import Counts
+from tests import expect
 
 FOLDER = Path(__file__).parents[2] / "params" / "kernel"
 
@@ -29,11 +30,11 @@ def tuple_of(c):
 
 def test_sequence_a_surplus_shrink_and_return():
     c = Counters(nr=4, free=4, overcommit=2, buddy=10)
-    c = hugetlb.reserve(c, 3)
+    c = expect.there(hugetlb.reserve(c, 3))
     assert tuple_of(c) == (4, 4, 3, 0)
-    c = hugetlb.reserve(c, 2)
+    c = expect.there(hugetlb.reserve(c, 2))
     assert tuple_of(c) == (5, 5, 5, 1)
-    c = hugetlb.fault(c, reserved=True)
+    c = expect.there(hugetlb.fault(c, reserved=True))
     assert tuple_of(c) == (5, 4, 4, 1)
     assert hugetlb.reserve(c, 2) is None
     c = hugetlb.set_nr_hugepages(c, 2)
@@ -47,23 +48,23 @@ def test_sequence_a_surplus_shrink_and_return():
 def test_sequence_b_everything_is_surplus():
     c = Counters(overcommit=2, buddy=10)
     assert hugetlb.reserve(c, 3) is None
-    c = hugetlb.reserve(c, 2)
+    c = expect.there(hugetlb.reserve(c, 2))
     assert tuple_of(c) == (2, 2, 2, 2)
-    c = hugetlb.fault(hugetlb.fault(c, True), True)
+    c = expect.there(hugetlb.fault(expect.there(hugetlb.fault(c, True)), True))
     assert tuple_of(c) == (2, 0, 0, 2)
     assert hugetlb.fault(c, False) is None
     c = hugetlb.free(c)
     assert tuple_of(c) == (1, 0, 0, 1)
-    assert tuple_of(hugetlb.fault(c, False)) == (2, 0, 0, 2)
+    assert tuple_of(expect.there(hugetlb.fault(c, False))) == (2, 0, 0, 2)
 
 
 def test_sequence_c_a_mount_with_a_minimum():
-    c, mount = hugetlb.mount(Counters(nr=4, free=4), 2)
+    c, mount = expect.there(hugetlb.mount(Counters(nr=4, free=4), 2))
     assert tuple_of(c) == (4, 4, 2, 0)
-    c, mount = hugetlb.subpool_reserve(c, mount, 3)
+    c, mount = expect.there(hugetlb.subpool_reserve(c, mount, 3))
     assert tuple_of(c) == (4, 4, 3, 0)
     for _ in range(3):
-        c = hugetlb.fault(c, True)
+        c = expect.there(hugetlb.fault(c, True))
     assert tuple_of(c) == (4, 1, 0, 0)
     c, mount = hugetlb.subpool_delete(c, mount, 3)
     assert tuple_of(c) == (4, 4, 2, 0)
@@ -79,7 +80,7 @@ def test_sequence_d_growth_turns_surplus_persistent_first(buddy, after):
 @pytest.mark.parametrize("name", ["c_512_frag0_s1", "c_512_frag0_s1_k61", "c_512_frag3_s2"])
 def test_a_real_kernels_counters(name):
     """Exact; once more than 64 pages were asked for than there were free blocks, within 5 %."""
-    case = cases.read(FOLDER / f"{name}.predict.npz")
+    case = expect.predict(FOLDER / f"{name}.predict.npz")
     truth = json.loads((FOLDER / f"{name}.truth.json").read_text())["cases"][0]["steps"]
     start = case.start
     large = (start.list_kind == 0) & (start.list_order >= 9)
@@ -100,7 +101,7 @@ def test_a_real_kernels_counters(name):
 
 def test_pages_that_are_given_back_are_free_and_can_be_taken_again():
     """Each state by itself: one takes three and gives back two, the other takes none."""
-    start = cases.read(FOLDER / "c_512_frag0_s1.predict.npz").start
+    start = expect.start(FOLDER / "c_512_frag0_s1.predict.npz")
     zones = hugetlb_pages.Zones(start, range(2), seed=1)
     free = lambda: int(zones.zones.now.free[0]) + int(zones.zones.now.pcp_count[0])  # noqa: E731
     before = free()
@@ -158,13 +159,14 @@ def test_a_reservation_says_what_hugetlb_would_with_pages_of_its_size(events, wh
     limits, rule = rule.limits(100, 2), rule.program()
     c, mounts = Counters(overcommit=whole, buddy=1000), [hugetlb.Subpool(0, most)] * 2
     for k in range(2 if limits.least else 0):
-        c, mounts[k] = hugetlb.mount(c, limits.least, most)
+        c, mounts[k] = expect.there(hugetlb.mount(c, int(limits.least), most))
     held, mapped = [0, 0], [0, 0]
     owed = lambda: rule.owed(*map(jnp.int32, (held, mapped, limits.least))).tolist()  # noqa: E731
     for what, k, pages in events:
-        mine = Counts(held[k], mapped[k], 0, 0, 0, 0, 0)
-        asked = Request(pages, 1, mine, mine, sum(held), 0, sum(owed()), limits.least, limits)
-        asked = jax.tree.map(jnp.int32, asked)
+        words: list[Any] = [held[k], mapped[k], 0, 0, 0, 0, 0]
+        mine = Counts(*words)
+        words = [pages, 1, mine, mine, sum(held), 0, sum(owed()), limits.least, limits]
+        asked = jax.tree.map(jnp.int32, Request(*words))
         if what == "map":
             after = hugetlb.subpool_reserve(c, mounts[k], pages)
             assert bool(rule.maps(asked)) == (after is not None)
@@ -172,7 +174,8 @@ def test_a_reservation_says_what_hugetlb_would_with_pages_of_its_size(events, wh
                 (c, mounts[k]), mapped[k] = after, mapped[k] + pages
         elif what == "touch" and mapped[k]:
             assert rule.owes(asked)
-            c, held[k], mapped[k] = hugetlb.fault(c, True), held[k] + 1, mapped[k] - 1
+            c = expect.there(hugetlb.fault(c, True))
+            held[k], mapped[k] = held[k] + 1, mapped[k] - 1
         elif what == "close" and held[k]:
             gone = min(pages, held[k])
             c, mounts[k] = hugetlb.subpool_delete(c, mounts[k], gone)

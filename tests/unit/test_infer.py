@@ -7,13 +7,13 @@ import jax
 import numpy as np
 import pytest
 
-from secretjax import cases
 from secretjax.cases import CLASSES
 from secretjax.errors import UserError
 from secretjax.machine import infer, lab, mapping, types
 from secretjax.mm.load import load
 from secretjax.mm.validate import validate
 from secretjax.mm.words import PAGEBLOCK_PAGES
+from tests import expect
 
 KERNEL = Path(__file__).parents[2] / "params" / "kernel"
 FILES = sorted(f for f in KERNEL.glob("*.npz") if f.name.endswith((".predict.npz", ".replay.npz")))
@@ -21,14 +21,13 @@ AGED = ["a_512_s1", "a_512_s3_frag2_k61", "a_1024_s7", "b_512_s1", "p2a_512_s3_f
 
 
 def start_of(name: str):
-    read = cases.read(KERNEL / f"{name}.predict.npz")
-    return read.start
+    return expect.start(KERNEL / f"{name}.predict.npz")
 
 
 @pytest.mark.parametrize("file", FILES, ids=lambda f: f.name.removesuffix(".npz"))
 def test_the_free_blocks_of_every_lab_case_are_rebuilt(file):
     """Exactly, pages on per-CPU lists or not: these have a class of their own in the lab."""
-    start = cases.read(file).start
+    start = expect.start(file)
     seen = lab.shown(start)
     assert lab.rebuilt(seen.zones[0]) == lab.blocks(start)
 
@@ -38,7 +37,7 @@ def test_a_page_on_a_per_cpu_list_is_not_shown_as_free():
     zone = lab.shown(start).zones[0]
     pages = start.list_pfn[start.list_kind == 1] - start.zone["start_pfn"]
     assert len(pages) > 1000
-    assert (zone.page_class[pages] == CLASSES.index("kernel_other")).all()
+    assert (expect.there(zone.page_class)[pages] == CLASSES.index("kernel_other")).all()
 
 
 @pytest.mark.parametrize("name", AGED)
@@ -50,7 +49,7 @@ def test_what_is_drawn_shows_what_was_seen(name):
     zone, theirs = seen.zones[0], again.zones[0]
     np.testing.assert_array_equal(theirs.type_blocks, zone.type_blocks)
     np.testing.assert_array_equal(theirs.buddy_free, zone.buddy_free)
-    off = np.abs(theirs.type_free - zone.type_free).sum()
+    off = np.abs(expect.there(theirs.type_free) - expect.there(zone.type_free)).sum()
     assert off <= zone.buddy_free.sum() // 1000
     np.testing.assert_array_equal(theirs.page_class, zone.page_class)
     assert again.direct_map == seen.direct_map
@@ -106,8 +105,8 @@ def test_one_part_can_be_drawn_and_the_rest_known(part):
     percpu = [s.list_pfn[s.list_kind == 1] for s in (drawn, start)]
     kept = {
         "types": np.array_equal(drawn.block_mt, start.block_mt),
-        "order": np.array_equal(*buddy),
-        "percpu": np.array_equal(*percpu),
+        "order": np.array_equal(buddy[0], buddy[1]),
+        "percpu": np.array_equal(percpu[0], percpu[1]),
         "mapping": np.array_equal(drawn.dm_level, start.dm_level),
     }
     follows = {"types": {"order"}}.get(part, set())  # other types, other lists
@@ -263,7 +262,7 @@ def test_an_entry_split_since_boot_is_likely_where_kernel_memory_was_freed():
     seen, zone = gibs(1, lab.shown(start_of("b_512_s1")).zones[0])
     kinds = np.ones(512, np.int64)
     kinds[:40] = 0  # UNMOVABLE: the first 10 mostly free, the next 10 hold secret pages
-    pages = zone.page_class.reshape(512, PAGEBLOCK_PAGES)
+    pages = expect.there(zone.page_class).reshape(512, PAGEBLOCK_PAGES)
     pages[:40] = CLASSES.index("slab")
     pages[:10, :400] = CLASSES.index("free_buddy")
     pages[10:20, :400] = CLASSES.index("unevictable")
@@ -283,7 +282,7 @@ def test_a_pageblock_without_a_flag_may_be_a_huge_page_on_a_per_cpu_list():
     start = start_of("a_1024_s7")
     seen = lab.shown(start)
     zone, first = seen.zones[0], start.zone["start_pfn"] >> 9
-    pages = zone.page_class.copy()
+    pages = expect.there(zone.page_class).copy()
     taken = np.flatnonzero((start.list_order == 10) & (start.list_mt == 1))[:2]
     blocks = (start.list_pfn[taken] >> 9) - first
     less = np.zeros_like(zone.type_free)
@@ -320,7 +319,7 @@ def test_each_zone_of_several_has_its_own_part_of_the_direct_map():
         page_class=np.full(3 << 18, CLASSES.index("anon_lru"), np.uint8),
         present=3 << 18,
     )
-    hole = low.page_class.copy()
+    hole = expect.there(low.page_class).copy()
     hole[::512] = CLASSES.index("nopage")  # every entry of the lower zone is cut
     low = replace(low, page_class=hole)
     seen = replace(seen, zones=(low, high), direct_map={"4k": 1024 * 512, "2M": 0, "1G": 3})

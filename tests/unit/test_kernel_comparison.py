@@ -8,11 +8,11 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from secretjax import cases
 from secretjax.replay import replay
 from secretjax.show import model_check, notebook
 from secretjax.show.figures import kernel_replay, kernel_splits
 from secretjax.study import kernel, params, runs, tables
+from tests import expect
 
 FOLDER = Path(__file__).parents[2] / "params" / "kernel"
 CHOSEN = ("f_thp_s1", "f_pt_s1*", "e_512_frag1_s1", "b_512_s1*")
@@ -59,7 +59,7 @@ def test_every_stream_is_counted_and_equal(compared):
 
 
 def test_two_kernels_are_set_side_by_side(study):
-    shown = model_check.two_kernels(study).data
+    shown = expect.said(model_check.two_kernels(study))
     both = study.predictions[study.predictions["metric"].eq("dm_2m_split")].set_index(
         ["case", "step"]
     )["kernel"]
@@ -70,7 +70,7 @@ def test_two_kernels_are_set_side_by_side(study):
 def test_newer_rules_spread_the_same_requests_over_more_pageblocks():
     """6.1's own pfns say 183 pageblocks; the rules of 6.12.29 take the same pages from more."""
     path = FOLDER / "f_subsecret_s1_k61.replay.npz"
-    case = cases.read(path)
+    case = expect.replay(path)
     with np.load(FOLDER / "f_subsecret_s1_k61.replay.expected.npz", allow_pickle=False) as told:
         asked = case.requests[case.requests[:, 0] == 0]
         own = len(np.unique(told["request_pfn"][asked[:, 2] == 0] >> 9))
@@ -79,9 +79,10 @@ def test_newer_rules_spread_the_same_requests_over_more_pageblocks():
     assert found["blocks_K511"] == own == 183 and found["steals_K511"] == 0
     assert found["blocks_K511"] < found["blocks_K610"] < found["blocks_K612y"] == 229
     row = {"case": "f", "fallback": "K511"} | found | {"blocks_K610": None}
-    shown = model_check.other_rules(Compared(pd.DataFrame([row]), pd.DataFrame()))
-    assert "183 (0)" in shown.data and "229 (679)" in shown.data and ">-<" in shown.data
-    assert all(f"{rules}, {words}" in shown.data for rules, words in model_check.RULES.items())
+    told = model_check.other_rules(Compared(pd.DataFrame([row]), pd.DataFrame()))
+    shown = expect.said(told)
+    assert "183 (0)" in shown and "229 (679)" in shown and ">-<" in shown
+    assert all(f"{rules}, {words}" in shown for rules, words in model_check.RULES.items())
     movable = row | {"blocks_K511": 0, "blocks_K612y": 0}  # says nothing of UNMOVABLE requests
     none = model_check.other_rules(Compared(pd.DataFrame([movable]), pd.DataFrame()))
     assert none is model_check.FEW

@@ -5,6 +5,7 @@ import base64
 import numpy as np
 import pytest
 from PIL import Image
+from PIL.GifImagePlugin import GifImageFile
 
 from secretjax import engine
 from secretjax.show import explorer, memory_film, memory_map, notebook
@@ -80,6 +81,7 @@ def test_the_film_shows_every_percent_and_moves_only_when_it_is_asked_for(study)
     assert base64.b64encode(file.read_bytes()).decode() in told.data
     most = max(study.params.demands[0].options["percents"])
     with Image.open(file) as film:
+        assert isinstance(film, GifImageFile)
         seen = []
         for frame in range(film.n_frames):
             film.seek(frame)

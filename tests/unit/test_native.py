@@ -3,6 +3,7 @@
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any, cast
 
 import jax
 import jax.numpy as jnp
@@ -213,7 +214,8 @@ def test_folding_keeps_words_in_32_bits():
 @pytest.fixture
 def folder(tmp_path):
     """Where compiled programs are kept meanwhile."""
-    before = jax.config.jax_compilation_cache_dir
+    # JAX makes the attribute when it is imported
+    before = jax.config.jax_compilation_cache_dir  # pyright: ignore[reportAttributeAccessIssue]
     jax.config.update("jax_compilation_cache_dir", str(tmp_path))
     yield tmp_path / "native"
     jax.config.update("jax_compilation_cache_dir", before)
@@ -253,7 +255,7 @@ def test_a_state_that_goes_nowhere_is_reported():
     made = streams.make(3, pageblocks=32, requests=40, cma=0)
     zones = flow.stack([load(made.start, 64, percpu=False)])
     rows = recorded.encode(made.requests)
-    own = recorded.Cursor(np.zeros(1, np.int32), np.array([len(rows)], np.int32))
+    own = recorded.Cursor(*cast(Any, np.array([[0], [len(rows)]], np.int32)))
     runner = runners.of_stream(engine.pages_of(zones))
     assert isinstance(runner, Native)
     with pytest.raises(UserError, match="1 states did not come to the end of their work within 9"):

@@ -16,7 +16,7 @@ from secretjax.machine import forecast
 from secretjax.show import explorer, notebook, sentences
 from secretjax.study import executed
 from secretjax.study.statistics import Difference, Estimate
-from tests import fake_run
+from tests import expect, fake_run
 
 FOLDER = Path(__file__).parents[2] / "notebooks"
 FILES = sorted(FOLDER.glob("*.ipynb"))
@@ -158,7 +158,7 @@ def test_other_rules_are_compared_where_there_are_some(tmp_path, study):
     told = notebook.open(*fake_run.make(tmp_path, arms, states=6)).compare_rules(
         "growth", "dm_2m_split"
     )
-    heads = [line for line in told.data.splitlines() if " against " in line]
+    heads = [line for line in expect.said(told).splitlines() if " against " in line]
     assert [h.split("`")[1:4:2] for h in heads] == [
         ["per_page@K610", "per_page@K511"], ["per_page@K612y", "per_page@K511"],
     ]  # fmt: skip
@@ -242,7 +242,7 @@ def test_an_arm_or_demand_that_is_not_in_the_study_is_named(study):
 
 def test_arms_that_did_not_face_the_same_demand_stop_the_notebook(tmp_path):
     study = notebook.open(*fake_run.make(tmp_path, ("keep_mapped", "per_page"), states=4))
-    assert "Checked" in study.checks().data
+    assert "Checked" in expect.said(study.checks())
     granted = study._values["growth", "per_page", "granted"]
     study._values["growth", "per_page", "granted"] = granted + 1
     with pytest.raises(UserError, match="did not face the same demand"):

@@ -7,14 +7,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from secretjax import cases
 from secretjax.cases import CLASSES
 from secretjax.engine import generator
 from secretjax.errors import UserError
 from secretjax.machine import consistency, forecast, lab, part
 from secretjax.mm.layout import MAX_PAGES
 from secretjax.show import yours
-from tests import fake_run
+from tests import expect, fake_run
 
 KERNEL = Path(__file__).parents[2] / "params" / "kernel"
 GIB = 1 << 18
@@ -23,19 +22,19 @@ GIB = 1 << 18
 @pytest.fixture(scope="module")
 def machine():
     """Six GiB, each like a lab machine of 1 GiB, but that the last two are in use by users."""
-    seen = lab.shown(cases.read(KERNEL / "a_1024_s7.predict.npz").start)
+    seen = lab.shown(expect.start(KERNEL / "a_1024_s7.predict.npz"))
     zone = seen.zones[0]
     gib = np.full(GIB, CLASSES.index("reserved"), np.uint8)
-    gib[zone.fields["start_pfn"] : zone.fields["end_pfn"]] = zone.page_class
+    gib[zone.fields["start_pfn"] : zone.fields["end_pfn"]] = expect.there(zone.page_class)
     used = np.full(2 * GIB, CLASSES.index("anon_lru"), np.uint8)
-    blocks = 4 * zone.type_blocks
+    blocks = 4 * expect.there(zone.type_blocks)
     blocks[1] += 2 * 512
     large = replace(
         zone,
         fields=zone.fields | {"start_pfn": 4 * GIB, "end_pfn": 10 * GIB, "managed": 6 * GIB},
         page_class=np.concatenate([gib] * 4 + [used]),
         present=6 * GIB,
-        type_free=4 * zone.type_free,
+        type_free=4 * expect.there(zone.type_free),
         type_blocks=blocks,
     )
     entries = {"4k": 4 * seen.direct_map["4k"], "2M": 6 * 512 - 4, "1G": 0}
@@ -62,15 +61,16 @@ def test_a_part_shows_the_whole_in_proportion(machine, narrow):
     zone = machine.zones[0]
     seen, small = part.of(generator(1, 0), machine, zone)
     assert part.share(zone) == Fraction(1, 2)
-    assert small.fields["start_pfn"] == GIB and len(small.page_class) == 3 * GIB
-    np.testing.assert_array_equal(2 * small.type_free, zone.type_free)
-    np.testing.assert_array_equal(2 * small.type_blocks, zone.type_blocks)
+    classes = expect.there(small.page_class)
+    assert small.fields["start_pfn"] == GIB and len(classes) == 3 * GIB
+    np.testing.assert_array_equal(2 * expect.there(small.type_free), zone.type_free)
+    np.testing.assert_array_equal(2 * expect.there(small.type_blocks), zone.type_blocks)
     for name in ("managed", "min", "low", "high"):
         assert abs(2 * small.fields[name] - zone.fields[name]) <= 1
     assert abs(2 * seen.direct_map["2M"] - machine.direct_map["2M"]) <= 1
     assert consistency.disagreements(replace(seen, counters={})) == []
     # evenly among GiBs by what the kernel has there: of four and two alike, two and one
-    used = (small.page_class.reshape(3, GIB) == CLASSES.index("anon_lru")).all(1)
+    used = (classes.reshape(3, GIB) == CLASSES.index("anon_lru")).all(1)
     assert used.sum() == 1
 
 
@@ -113,7 +113,7 @@ def test_a_large_zone_is_forecast_and_the_answer_says_so(machine, narrow):
     found = forecast.forecast(machine, states=4, names=["per_page"], pages={"64 MiB": 16384})
     values = found.values["per_page"]
     assert (values["granted"] == 16384).all()
-    single = lab.shown(cases.read(KERNEL / "a_1024_s7.predict.npz").start)
+    single = lab.shown(expect.start(KERNEL / "a_1024_s7.predict.npz"))
     quarter = forecast.forecast(single, states=4, names=["per_page"], pages={"16 MiB": 4096})
     expected = 4 * quarter.values["per_page"]["dm_2m_split"].mean()
     assert abs(values["dm_2m_split"].mean() / expected - 1) < 0.1

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from secretjax import cases
 from secretjax.errors import UserError
 from secretjax.predict import predict, predict_file, replay_file
+from tests import expect
 
 FOLDER = Path(__file__).parents[2] / "params" / "kernel"
 PINNED = "d_512_64M_s2_pin4@load_free500"
@@ -36,7 +36,7 @@ def test_the_wrong_kind_of_case_is_told_with_the_right_one(tmp_path):
 
 
 def test_an_unknown_proposal_is_told_with_a_suggestion():
-    case = cases.read(FOLDER / "e_512_frag1_s1.predict.npz")
+    case = expect.predict(FOLDER / "e_512_frag1_s1.predict.npz")
     with pytest.raises(UserError, match="per_page"):
         predict(case, "per_pag", 64, 1)
 
@@ -67,7 +67,7 @@ def test_states_differ_only_where_something_is_drawn(tmp_path):
 
 
 def test_a_second_round_of_takes_drains_nothing_twice():
-    case = cases.read(FOLDER / "d_512_64M_s1@empty.predict.npz")
+    case = expect.predict(FOLDER / "d_512_64M_s1@empty.predict.npz")
     take = next(op for op in case.ops if op["op"] == "cma_take")
     again = {**take, "step": "again"}
     steps = predict(replace(case, ops=(*case.ops, again)), None, 1, 1)

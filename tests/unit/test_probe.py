@@ -6,15 +6,16 @@ import os
 import sys
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
-from secretjax import cases, cli
+from secretjax import cli
 from secretjax.errors import UserError
 from secretjax.machine import capture, forecast, probe
 from secretjax.machine.system import ABSENT, System
-from tests import fake_proc
+from tests import expect, fake_proc
 
 KERNEL = Path(__file__).parents[2] / "params" / "kernel"
 
@@ -56,7 +57,7 @@ class Fake(System):
     def map(self, fd, pages):
         return Memory({-1: "anonymous", 6: "memfd", 5: "memfd_secret"}[fd], self.open)
 
-    def touch(self, memory, pages):
+    def touch(self, memory: Any, pages):
         self.calls.append((memory.kind, pages))
         if memory.kind == "memfd_secret":
             text = (self.root / "proc/vmstat").read_text()
@@ -76,7 +77,7 @@ class Fake(System):
 
 @pytest.fixture
 def root(tmp_path):
-    start = cases.read(KERNEL / "b_512_s1.predict.npz").start
+    start = expect.start(KERNEL / "b_512_s1.predict.npz")
     made = fake_proc.write(tmp_path / "root", {(0, "DMA32"): start})
     file = made / "proc/meminfo"
     file.write_text(file.read_text() + "MemAvailable: 400000 kB\n")
@@ -132,9 +133,9 @@ def test_it_measures_each_kind_of_memory_and_frees_it(root):
     assert before.counters["direct_map_level2_splits"] == 0, "the capture comes first"
 
 
-def test_what_was_mapped_is_freed_when_something_fails(root):
+def test_what_was_mapped_is_freed_when_something_fails(root, monkeypatch):
     system = Fake(root)
-    system.touch = lambda memory, pages: 1 / 0
+    monkeypatch.setattr(system, "touch", lambda memory, pages: 1 / 0)
     with pytest.raises(ZeroDivisionError):
         probe.run(8, True, root, system)
     assert system.open == []
@@ -206,7 +207,7 @@ def test_ordinary_memory_is_mapped_touched_and_freed_by_the_real_calls():
 
 def test_a_probe_before_makes_the_model_expect_fewer_splits():
     """The same pages again, after they were split: of the states drawn with those splits known."""
-    start = cases.read(KERNEL / "a_512_s3_frag2.predict.npz").start
+    start = expect.start(KERNEL / "a_512_s3_frag2.predict.npz")
     from secretjax.machine import infer, lab
 
     seen = lab.shown(start)

@@ -1,6 +1,7 @@
 """What is read off a zone, against plain Python from the kernel's source, page by page."""
 
 from dataclasses import replace
+from typing import Any
 
 import jax.numpy as jnp
 import numpy as np
@@ -114,7 +115,7 @@ class Memory:
 
 def read_zone(zone, **own):
     zero = jnp.int32(0)
-    users = dict.fromkeys(("pool_pages", "pool_idle", "promised", "files_up"), zero)
+    users: dict[str, Any] = dict.fromkeys(("pool_pages", "pool_idle", "promised", "files_up"), zero)
     users |= {k: jnp.int32(v) for k, v in own.items()}
     users["users"] = jnp.zeros((PROCESSES, len(Counts._fields)), jnp.int32)
     held = users.pop("held", zero)

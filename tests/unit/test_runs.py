@@ -190,9 +190,10 @@ def test_every_module_that_a_point_runs_through_is_part_of_its_name():
         seen.add(name)
         tree = ast.parse((identity.ROOT / name).read_text())
         for node in ast.walk(tree):
-            if not isinstance(node, ast.ImportFrom) or not node.module.startswith("secretjax"):
+            of = node.module if isinstance(node, ast.ImportFrom) else None
+            if not isinstance(node, ast.ImportFrom) or not of or not of.startswith("secretjax"):
                 continue
-            for module in (node.module, *(f"{node.module}.{n.name}" for n in node.names)):
+            for module in (of, *(f"{of}.{n.name}" for n in node.names)):
                 path = module.replace(".", "/").removeprefix("secretjax").strip("/")
                 for file in (f"{path}.py", f"{path}/__init__.py"):
                     if path and (identity.ROOT / file).is_file() and file not in seen:

@@ -41,13 +41,12 @@ def test_the_share_and_the_flip_are_those_of_the_table():
     best = TABLE.ns("zero_page", "best")
     assert found.flips["fault"] == pytest.approx(best / 0.2, rel=0.02)
     assert set(found.flips) == {"fault", "zero_page"}
+    logs = [
+        np.log([float(TABLE.ns(e, b)) for b in ("low", "high")]) for e in ("fault", "zero_page")
+    ]
     fault, zero = (
-        np.exp(
-            np.random.default_rng(k).uniform(
-                *np.log([TABLE.ns(e, "low"), TABLE.ns(e, "high")]), 10**5
-            )
-        )
-        for k, e in enumerate(("fault", "zero_page"))
+        np.exp(np.random.default_rng(k).uniform(low, high, 10**5))
+        for k, (low, high) in enumerate(logs)
     )
     assert found.cheaper == pytest.approx((0.2 * fault < zero).mean(), abs=0.02)
 

@@ -6,11 +6,12 @@ from pathlib import Path
 
 import pytest
 
-from secretjax import admission, cases, proposals, workloads
+from secretjax import admission, proposals, workloads
 from secretjax.predict import POOL_OF_LAB
 from secretjax.proposals.pmd_pool import PmdPool
 from secretjax.show import catalogue, standing
 from secretjax.study.params import Arm
+from tests import expect
 
 KERNEL = Path(__file__).parents[2] / "params" / "kernel"
 # no captured kernel had them
@@ -30,7 +31,7 @@ def secret_cases() -> dict[str, str]:
     """{captured case in which secret memory grew: the proposal that its kernel ran}."""
     found = {}
     for name, file in names("predict").items():
-        case = cases.read(file)
+        case = expect.predict(file)
         if any(op["op"] == "secret_grow" for op in case.ops):
             found[name] = POOL_OF_LAB[case.start.settings["secret_pool"]][0]
     return found

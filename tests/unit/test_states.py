@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from functools import cache
 from itertools import pairwise
-from typing import ClassVar
+from typing import Any, ClassVar, cast
 
 import jax
 import jax.numpy as jnp
@@ -217,7 +217,7 @@ def _registers(rng):
 
 
 def _verb(asked):
-    op, order = int(asked.op), int(asked.order)
+    op, order = Op(int(asked.op)), int(asked.order)
     if op == Op.ALLOC:
         return "take 1 page of the pool" if order == 0 else "take 2 MiB block of the pool"
     if op == Op.GET:
@@ -240,7 +240,7 @@ def test_a_diagram_holds_its_words(proposal):
     for machine in machines(proposal):
         figure = state_diagram.draw(machine)
         assert figure.get_figwidth() <= 3, "as wide as a phone"
-        paint = figure.canvas.get_renderer()
+        paint = cast(Any, figure.canvas).get_renderer()
         axis = figure.axes[0]
         frame = figure.bbox
         words = [t for t in axis.texts if t.get_text()]

@@ -1,6 +1,6 @@
 """Admission rules and demands of several tenants, against what the sources say they do."""
 
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import jax
 import jax.numpy as jnp
@@ -158,7 +158,7 @@ def book_of(rows):
     tables, current = book.begin(owner, first, behind, present)
     for process, (user, *counts) in rows.items():
         tables.process[process, : len(counts)] = counts
-        tables.user[user, : len(counts)] += np.int32(counts)
+        tables.user[user, : len(counts)] += np.array(counts, np.int32)
     tables, current = jax.tree.map(jnp.asarray, (tables, current))
     mine, users = tables.process[0], tables.user[tables.owner[0]]
     return tables, current._replace(mine=Counts(*mine), users=Counts(*users))
@@ -223,7 +223,7 @@ def run(demand, rule="none", proposal="per_page", **options):
     return _ran[key]
 
 
-ATTACK = {"processes": 4, "percent_each": 1, "files_each": 4, "victim_percent": 1}
+ATTACK: dict[str, Any] = {"processes": 4, "percent_each": 1, "files_each": 4, "victim_percent": 1}
 EACH, ASKED = TOTAL // 100 // 4 * 4, TOTAL // 100
 
 
@@ -374,11 +374,12 @@ class TestTenants:
 
 
 class TestOptIn:
-    FLEET: ClassVar = {"files": 48, "pages": 8}
+    FLEET: ClassVar[dict[str, Any]] = {"files": 48, "pages": 8}
 
     def test_who_does_not_opt_in_has_ordinary_memory(self):
         for share in ("users_percent", "hosts_percent"):
-            out = run("tenants", **self.FLEET, **{share: 0})
+            none: dict[str, Any] = {share: 0}
+            out = run("tenants", **self.FLEET, **none)
             ordinary = run("tenants", proposal="keep_mapped", **self.FLEET)
             np.testing.assert_array_equal(out.digests, ordinary.digests)
             assert (at(out, "granted", "files_100") == 0).all()

@@ -7,13 +7,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from matplotlib.text import Text
 
-from secretjax import admission, cases, cli, engine, proposals
+from secretjax import admission, cli, engine, proposals
 from secretjax.errors import UserError
 from secretjax.machine import forecast, infer, lab, loss, probe, seen
 from secretjax.predict import predict_file
 from secretjax.show import standing, style, yours
-from tests import fake_proc, fake_run
+from tests import expect, fake_proc, fake_run
 
 KERNEL = Path(__file__).parents[2] / "params" / "kernel"
 
@@ -27,22 +28,22 @@ def made(tmp_path, monkeypatch):
 
 
 def shown_of(name: str):
-    return lab.shown(cases.read(KERNEL / f"{name}.predict.npz").start)
+    return lab.shown(expect.start(KERNEL / f"{name}.predict.npz"))
 
 
 def test_without_a_capture_a_lab_case_stands_in_and_says_so(made):
     mine = yours.open(*made)
-    assert not mine.captured and "No capture was given" in mine.machine().data
-    assert "a_512_s1" in mine.machine().data
+    assert not mine.captured and "No capture was given" in expect.said(mine.machine())
+    assert "a_512_s1" in expect.said(mine.machine())
 
 
 def test_the_newest_capture_beside_the_params_file_is_shown(made):
     folder = made[0].parent / "machines"
     seen.write(folder / "mine.npz", replace(shown_of("b_512_s1"), kernel="6.99.1"))
     mine = yours.open(*made)
-    said = mine.machine().data
+    said = expect.said(mine.machine())
     assert mine.captured and "mine.npz" in said and "Linux 6.99.1" in said
-    assert "NO" not in mine.agreement().data and "yes" in mine.agreement().data
+    assert "NO" not in expect.said(mine.agreement()) and "yes" in expect.said(mine.agreement())
 
 
 def test_a_damaged_capture_is_one_sentence(made):
@@ -54,7 +55,7 @@ def test_a_damaged_capture_is_one_sentence(made):
 
 def test_every_proposal_is_in_the_answer_with_its_numbers(made):
     mine = yours.open(*made)
-    said = mine.answer().data
+    said = expect.said(mine.answer())
     for name, values in mine.forecast.values.items():
         mean = values["dm_2m_split"][:, -1].mean()
         (line,) = [text for text in said.splitlines() if text.startswith(f"- `{name}`")]
@@ -65,7 +66,7 @@ def test_every_proposal_is_in_the_answer_with_its_numbers(made):
 def test_pages_refused_are_said(made):
     mine = yours.open(*made)
     mine.forecast.values["cma_pool"]["granted"] = np.full((4, 2), 16000)
-    assert "pages refused 384" in mine.answer().data
+    assert "pages refused 384" in expect.said(mine.answer())
 
 
 def test_the_figure_holds_a_dot_a_state_and_the_mean(made):
@@ -76,9 +77,9 @@ def test_the_figure_holds_a_dot_a_state_and_the_mean(made):
     for row, name in enumerate(names):
         dots, bar = axis.lines[2 * row : 2 * row + 2]
         values = mine.forecast.values[name]["dm_2m_split"][:, -1]
-        assert sorted(dots.get_xdata()) == sorted(values)
-        assert bar.get_xdata()[0] == values.mean()
-    words = [t.get_text() for t in drawn.findobj(style.matplotlib.text.Text)]
+        assert sorted(np.asarray(dots.get_xdata())) == sorted(values)
+        assert np.asarray(bar.get_xdata())[0] == values.mean()
+    words = [t.get_text() for t in drawn.findobj(Text) if isinstance(t, Text)]
     for name in names:
         known = proposals.table()[name]
         assert standing.marked(known.label, known().validated) in words
@@ -92,16 +93,16 @@ def test_what_cannot_be_predicted_is_said_in_the_notebook(made, monkeypatch):
 
     monkeypatch.setattr(forecast, "forecast", refuse)
     mine = yours.open(*made)
-    assert "No prediction: the zone spans 63 GiB" in mine.answer().data
-    assert "63 GiB" in mine.figure("your_machine").data
+    assert "No prediction: the zone spans 63 GiB" in expect.said(mine.answer())
+    assert "63 GiB" in expect.said(mine.figure("your_machine"))
 
 
 def test_the_probe_is_shown_when_there_is_one(made):
-    assert "No probe was given" in yours.open(*made).probe().data
+    assert "No probe was given" in expect.said(yours.open(*made).probe())
     folder = made[0].parent / "machines"
     found = probe.Probe(64, 80, 4, 87, 32, {"anonymous": 1450.0}, 0)
     probe.write(folder / "probe.json", found, ["80 entries split"])
-    assert "80 entries split" in yours.open(*made).probe().data
+    assert "80 entries split" in expect.said(yours.open(*made).probe())
     (folder / "probe.json").write_text(json.dumps({"format": "x"}))
     with pytest.raises(UserError, match=r"probe\.json"):
         yours.open(*made).probe()
@@ -113,7 +114,7 @@ def test_the_table_of_losses_is_whole_and_its_sentence_counts(made):
     assert {row["case"] for row in rows} == files
     assert {row["step"] for row in rows} == set(loss.STEPS)
     assert {row["drawn"] for row in rows} == {*infer.PARTS, loss.ALL}
-    told = yours.open(*made).inferred_answer().data
+    told = expect.said(yours.open(*made).inferred_answer())
     every = [row for row in rows if row["drawn"] == loss.ALL]
     within = sum(abs(row["inferred"] / row["exact"] - 1) <= loss.BAR for row in every)
     assert f"{within} of {len(every)} predictions" in told
@@ -123,7 +124,7 @@ def test_the_table_of_losses_is_whole_and_its_sentence_counts(made):
 @pytest.mark.slow
 def test_a_row_of_the_table_is_what_is_measured():
     """Splits from inferred states within the bar of those from the exact one, measured anew."""
-    case = cases.read(KERNEL / "b_512_s1.predict.npz")
+    case = expect.predict(KERNEL / "b_512_s1.predict.npz")
     kept = {(r["step"], r["drawn"]): r for r in loss.table() if r["case"] == "b_512_s1"}
     for row in loss.rows(case, loss.STATES, 1, (loss.ALL,)):
         old = kept[row["step"], loss.ALL]
@@ -180,7 +181,7 @@ def test_a_zone_is_named_as_the_kernel_does():
 
 
 def test_one_command_leads_from_capture_to_figure(made, tmp_path, monkeypatch, capsys):
-    start = cases.read(KERNEL / "b_512_s1.predict.npz").start
+    start = expect.start(KERNEL / "b_512_s1.predict.npz")
     root = fake_proc.write(tmp_path / "root", {(0, "DMA32"): start})
     out, figure = tmp_path / "m.npz", tmp_path / "drawn"
     words = ["capture", "-o", str(out), "--root", str(root), "--figure", str(figure)]
