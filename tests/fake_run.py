@@ -39,7 +39,7 @@ arms: [{arms}]
 baseline: keep_mapped
 demands:
   [{{kind: growth}}, {{kind: small_files, files: 1024}}, {{kind: adversary}}, {{kind: microvms}},
-   {{kind: guests}}, {{name: pins, kind: growth, pinned_percent: 1}}]
+   {{kind: guests, arms: [{few}]}}, {{name: pins, kind: growth, pinned_percent: 1}}]
 cpus: 8
 costs: costs/x86_64.yaml
 kernel_states: {kernel_states}
@@ -239,7 +239,7 @@ def make(
     file = folder / "fake.yaml"
     count = 8 if with_kernel else 0
     text = TEXT.format(
-        arms=", ".join(arms), states=states, kernel_states=count,
+        arms=", ".join(arms), few=", ".join(arms[2:]), states=states, kernel_states=count,
         ageing=AGEING if with_kernel else "[]",
     )  # fmt: skip
     file.parent.mkdir(parents=True, exist_ok=True)

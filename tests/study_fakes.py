@@ -109,6 +109,7 @@ def install(
     engine, cases = ModuleType("secretjax.engine"), ModuleType("secretjax.cases")
     engine.simulate = counted  # type: ignore[attr-defined]
     cases.read = lambda path: path.stat().st_size  # type: ignore[attr-defined]
+    cases.start_of = lambda case: case  # type: ignore[attr-defined]
     put(secretjax, "engine", engine)
     put(secretjax, "cases", cases)
     put(plugins, "table", TABLES.__getitem__)

@@ -40,7 +40,9 @@ class Conclusion:
 
 def of(study: Measured) -> list[Conclusion]:
     """Those whose arms the study has."""
-    found = [[sentences.arm_of(study, name) for name in pair] for *pair, _ in CONCLUSIONS]
+    if not study.demand_steps(DEMAND):
+        return []
+    found = [[sentences.arm_of(study, name, DEMAND) for name in pair] for *pair, _ in CONCLUSIONS]
     metrics = [metric for *_, metric in CONCLUSIONS]
     return [Conclusion(a, b, m) for (a, b), m in zip(found, metrics, strict=True) if a and b]
 
@@ -56,11 +58,12 @@ def shares(study: Measured, demand: str = DEMAND) -> list[str]:
     return [step for step in study.demand_steps(demand) if position(step)]
 
 
-def demands(study: Measured) -> list[Demand]:
-    """Those that are growth to the same shares, by their share of pinned pages."""
+def demands(study: Measured, one: Conclusion) -> list[Demand]:
+    """Those that are growth to the same shares for both, by their share of pinned pages."""
     same = [
         d for d in study.params.demands
         if d.kind == "growth" and shares(study, d.name) == shares(study)
+        and all(arm in study.facing(d.name) for arm in (one.arm, one.other))
     ]  # fmt: skip
     return sorted(same, key=lambda d: d.options["pinned_percent"])
 
@@ -85,7 +88,7 @@ def grid(study: Measured, one: Conclusion) -> Float[np.ndarray, "pins shares sta
         return (pair[0] - pair[1])[rows]
 
     return np.stack(
-        [[change(demand.name, step) for step in shares(study)] for demand in demands(study)]
+        [[change(demand.name, step) for step in shares(study)] for demand in demands(study, one)]
     )
 
 
@@ -112,7 +115,7 @@ def told(study: Measured, one: Conclusion) -> tuple[str, Numbers]:
     """
     places = [
         verdict(study, one, demand.name, step, start)
-        for demand in demands(study)
+        for demand in demands(study, one)
         for step in shares(study)
         for start in dict.fromkeys(study.starts(DEMAND))
     ]

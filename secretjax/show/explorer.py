@@ -46,7 +46,7 @@ class Explorer(widgets.VBox):
         self.study = study
         self.demand = next(d for d in study.params.demands if d.name == demand)
         self.known: dict[tuple[str, int], dict[str, Zone]] = {}
-        names = [a.name for a in study.arms]
+        names = [a.name for a in study.facing(demand)]
         steps = study.demand_steps(demand)
         self.arm = widgets.Dropdown(options=names, value=arm, description="arm")
         self.state = widgets.BoundedIntText(

@@ -188,6 +188,10 @@ class Measured:
                 )
             self._values[key] = numbers[rows].reshape(shape)
 
+    def facing(self, demand: str) -> list[Arm]:
+        """The arms that face a demand of the study."""
+        return self.params.facing(demand)
+
     def demand_steps(self, demand: str) -> list[str]:
         """Measuring points in the order of time; none if the study has no such demand."""
         return self._steps.get(demand, [])
@@ -205,9 +209,12 @@ class Measured:
     ) -> np.ndarray:
         """float64 [states, steps]; `bound` of the cost table and `cpus` matter to costs only.
 
-        cpus: that a flush has to reach, the study's if not given
+        NaN of an arm that does not face the demand. cpus: that a flush has to reach, the study's
+        if not given
         """
         key = demand, arm.name, metric
+        if arm not in self.facing(demand):
+            return np.full((self.params.states, len(self._steps[demand])), np.nan)
         if key in self._values:
             return self._values[key]
         if metric in DERIVED:

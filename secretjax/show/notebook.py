@@ -74,7 +74,8 @@ class Study(Measured):
         demands = " and ".join(f"`{d.name}`" for d in p.demands)
         return Markdown(
             f"**{html.escape(' '.join(p.question.split()), quote=False)}**\n\n"
-            f"{len(self.arms)} arms face the demands {demands} in {p.states} memory states each. "
+            f"{len(self.arms)} arms face the demands {demands} in {p.states} memory states each"
+            f"{', not every arm each demand' if any(d.arms for d in p.demands) else ''}. "
             f"The states come from {len(p.starts)} captured ones ({sentences.code(p.starts)}), "
             f"each aged by {plain(p.ageing_events)} background events of its own. Differences are "
             f"taken to `{p.baseline}`, state by state; seed {p.seed}; run `{self.run.run_id}`."
@@ -96,7 +97,8 @@ class Study(Measured):
 
     def totals(self, demand: str, metric: str) -> np.ndarray:
         """[arms, states] at the peak."""
-        return np.stack([self.at(demand, self.peak(demand), arm, metric) for arm in self.arms])
+        step, arms = self.peak(demand), self.facing(demand)
+        return np.stack([self.at(demand, step, arm, metric) for arm in arms])
 
     def plugins(self, kind: str) -> HTML:
         """All proposals, admissions or workloads: what each is, who said it, what it leaves out."""
@@ -124,7 +126,7 @@ class Study(Measured):
             return self._absent("demand", "growth")
         found = wins(self)
         rows = []
-        for arm in self.arms:
+        for arm in self.facing("growth"):
             if arm.name in found:
                 shares = found[arm.name].items()
                 row = {
@@ -155,7 +157,7 @@ class Study(Measured):
 
         if not self.demand_steps(demand):
             return self._absent("demand", demand)
-        if (one := sentences.arm_of(self, arm)) is None:
+        if (one := sentences.arm_of(self, arm, demand)) is None:
             return self._absent("arm", arm)
         asked = next(d for d in self.params.demands if d.name == demand)
         zones = explorer.watched(self, one, asked, state)
@@ -173,7 +175,7 @@ class Study(Measured):
 
         if not self.demand_steps("growth"):
             return self._absent("demand", "growth")
-        shown = [one for arm in arms if (one := sentences.arm_of(self, arm))]
+        shown = [one for arm in arms if (one := sentences.arm_of(self, arm, "growth"))]
         if not shown:
             return self._absent("arm", " or ".join(arms))
         with style.steady():
@@ -198,7 +200,7 @@ class Study(Measured):
         """Paired differences between two arms at the peak of a demand, a sentence a metric."""
         if not self.demand_steps(demand):
             return self._absent("demand", demand)
-        one, two = (sentences.arm_of(self, name) for name in (arm, other))
+        one, two = (sentences.arm_of(self, name, demand) for name in (arm, other))
         if one is None or two is None:
             return self._absent("arm", arm if one is None else other)
         told = [sentences.compared(self, demand, one, two, m) for m in metrics]
@@ -225,7 +227,7 @@ class Study(Measured):
             return self._absent("demand", demand)
         step = self.peak(demand)
         rows = []
-        for arm in self.arms:
+        for arm in self.facing(demand):
             row = {"arm": style.label(arm)}
             for metric in metrics:
                 said = words(metric)
@@ -269,7 +271,7 @@ class Study(Measured):
         step, table = self.peak("growth"), self.run.costs()
         at, of = self.demand_steps("growth").index(step), self.starts("growth")
         means = {}
-        for arm in self.arms:
+        for arm in self.facing("growth"):
             granted = self.array("growth", arm, "granted")[:, at]
             events = self.counts("growth", arm)[:, at]
             served = [(of == s) & (granted > 0) for s in dict.fromkeys(of)]

@@ -7,7 +7,8 @@ from collections.abc import Iterator
 from typing import Any
 
 from secretjax import project
-from secretjax.study.params import Ageing, Arm, Demand, Kernel, Params
+from secretjax.study.arms import Arm, Kernel
+from secretjax.study.params import Ageing, Demand, Params
 from secretjax.study.strict import Strict
 
 ROOT = project.PACKAGE

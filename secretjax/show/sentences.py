@@ -96,13 +96,13 @@ def state_of(study: Measured, demand: str, metric: str) -> tuple[str, Numbers]:
     step, said = study.peak(demand), words(metric)
     numbers: Numbers = {}
     groups: dict[str, list[str]] = {}
-    found = [(arm, study.estimate(demand, step, arm, metric)) for arm in study.arms]
+    found = [(arm, study.estimate(demand, step, arm, metric)) for arm in study.facing(demand)]
     for arm, e in sorted(found, key=lambda item: np.nan_to_num(item[1].mean, nan=np.inf)):
         groups.setdefault(span(e), []).append(called(arm))
         numbers[f"{demand}.{step}.{arm.name}.{metric}"] = named(
             e, said.unit, f"{arm.name}, {step}: {said.label}"
         )
-    told = "; ".join(f"{value} for {whom}" for value, whom in whose(groups, len(study.arms)))
+    told = "; ".join(f"{value} for {whom}" for value, whom in whose(groups, len(found)))
     return f"**{said.label}**, {said.unit}, {when(step)}: {told}.", numbers
 
 
@@ -168,6 +168,6 @@ def cheaper(one: str, other: str, s: Sensitivity) -> str:
     return f"{told}. All else at its best, {ends}."
 
 
-def arm_of(study: Measured, name: str) -> Arm | None:
-    """The study's arm of this name, if it has it."""
-    return next((arm for arm in study.arms if arm.name == name), None)
+def arm_of(study: Measured, name: str, demand: str) -> Arm | None:
+    """The arm of this name that faces a demand of the study, if there is one."""
+    return next((arm for arm in study.facing(demand) if arm.name == name), None)

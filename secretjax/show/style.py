@@ -26,7 +26,7 @@ from matplotlib.text import Text
 from secretjax import admission, proposals
 from secretjax.files import replacing
 from secretjax.show import standing
-from secretjax.study.params import Arm, plain_name, unlike_default
+from secretjax.study.arms import Arm, plain_name, unlike_default
 
 # By the slot of a proposal.
 COLOURS = (

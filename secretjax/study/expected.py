@@ -29,8 +29,9 @@ def seconds(study: Params) -> float:
     starts = [cases.read(path) for path in study.start_files().values()]
     zones = [cases.start_of(case).zone for case in starts]
     size = max(zone["managed"] for zone in zones) / PAGES
-    states = sum(STATE.get(demand.kind, OTHER) for demand in study.demands) * study.states * size
-    points = len(study.arms) * (states + POINT * len(study.demands))
+    points = sum(
+        STATE.get(demand.kind, OTHER) * study.states * size + POINT for _, demand in study.points()
+    )
     files = study.kernel_files()
     predicted = sum(file.name.endswith(".predict.npz") for file in files)
     kernel = len(files) * CASE + predicted * CASE_STATE * study.kernel_states

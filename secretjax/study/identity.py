@@ -75,7 +75,7 @@ def point_key(study: Params, arm: Arm, demand: Demand) -> str:
         "admission": _own_sources("admission", arm.admission),
         "starts": _starts(study),
         "arm": arm.model_dump(mode="json"),
-        "demand": demand.model_dump(mode="json"),
+        "demand": demand.model_dump(mode="json", exclude={"arms"}),
         "scale": [study.states, study.seed, study.ageing_events],
     }
     return f"{demand.name}--{arm.name}--{digest(inputs)[:DIGITS]}"

@@ -11,68 +11,16 @@ from pydantic import Field, PrivateAttr
 
 from secretjax import ageing, project
 from secretjax.ageing import boot
-from secretjax.cases.start import Collapsing, Entry, Mapped, Rules
 from secretjax.errors import UserError, suggestion
 from secretjax.mm.words import Secret
 from secretjax.study import plugins
-from secretjax.study.costs import Flush, Ways, Zeroing
+from secretjax.study.arms import Arm, Name, Options, plain_name, spelled_out, unlike_default
+from secretjax.study.costs import Ways
 from secretjax.study.strict import Strict, checked, override, read
 
-Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9_][A-Za-z0-9_.+@-]{0,63}$")]
 Pattern = Annotated[str, Field(pattern=r"^[A-Za-z0-9_.@*?\[\]!-]{1,64}$")]
-Options = Annotated[dict[str, Any], Field(default_factory=dict)]
 MAX_STATES = 1 << 16
 START_SUFFIX = ".predict.npz"
-
-
-class Kernel(Strict):
-    """What the kernel is like that an arm runs on. Only `rules` is validated by captures.
-
-    rules     fallback of the allocator (cases.start.Rules); null: of the start state's own
-    mapping   of secret files. unevictable: AS_UNEVICTABLE, their pages are on the unevictable LRU
-              list, from where compaction isolates them in vain (mm/secretmem.c); inaccessible: it
-              does not even do that, AS_INACCESSIBLE, as guest_memfd (mm/compaction.c:
-              isolate_migratepages_block)
-    collapse  of 2 MiB entries that the run split: never, free, scan (mm/collapse.py)
-    entries   of the direct map at the start, all of one size, 4K, 2M or 1G; null: as the case has
-              them. 4K: arm64 with rodata=full, where nothing is ever split; its broadcast flushes
-              need no IPIs, which costs do not know
-    flush     how the TLB is flushed, see study/costs.py: range, full, lazy
-    zeroing   when a page that held a secret is cleared, see there: fault, free, destruction
-    """
-
-    rules: Rules | None = None
-    mapping: Mapped = "unevictable"
-    collapse: Collapsing = "never"
-    entries: Entry | None = None
-    flush: Flush = "range"
-    zeroing: Zeroing = "fault"
-
-
-KERNEL = Kernel()
-
-
-class Arm(Kernel):
-    """One way to back secret memory: a proposal behind an admission, each with its options.
-
-    name               as figures and tables call it
-    proposal           file in secretjax/proposals
-    admission          file in secretjax/admission
-    options            of the proposal
-    admission_options  of the admission rule
-    """
-
-    name: Name
-    proposal: str
-    admission: str = "none"
-    options: Options
-    admission_options: Options
-
-    @property
-    def validated(self) -> bool:
-        """Whether captures cover it: a proposal as a captured kernel ran it, alone."""
-        alone = self.admission == "none" and not unlike_default(self).keys() - {"rules"}
-        return alone and plugins.make("proposal", self.proposal, self.options).validated
 
 
 class Demand(Strict):
@@ -80,11 +28,13 @@ class Demand(Strict):
 
     name     as notebooks call it; its kind if not given
     kind     file in secretjax/workloads
-    options  of the workload; in the params file they stand beside name and kind
+    arms     names of the arms that face it, beside the baseline; not given: all
+    options  of the workload; in the params file they stand beside the others
     """
 
     name: Name
     kind: str
+    arms: tuple[Name, ...] = ()
     options: Options
 
 
@@ -110,7 +60,8 @@ class Params(Strict):
     states         memory states per arm and demand; state i starts from starts[i % len(starts)]
     seed           the randomness of state i depends on (seed, i) only
     arms           proposals, alone or behind an admission: per_page, pmd_pool+reservation,
-                   per_page@K511, or a name with proposal, options and so on; all: every one
+                   per_page@K511, or a name with proposal, options and so on; all: every one. They
+                   face every demand that does not name its own
     baseline       name of the arm that differences are taken to
     demands        what users ask for, each a kind with its options
     ageing_events  events of background work in each state before the demand
@@ -144,8 +95,13 @@ class Params(Strict):
         return self.model_dump(mode="json")
 
     def points(self) -> list[tuple[Arm, Demand]]:
-        """What is simulated: every arm under every demand, demand by demand."""
-        return [(arm, demand) for demand in self.demands for arm in self.arms]
+        """What is simulated: under every demand the arms that face it, demand by demand."""
+        return [(arm, demand) for demand in self.demands for arm in self.facing(demand.name)]
+
+    def facing(self, demand: str) -> list[Arm]:
+        """The arms that face the demand of this name, in the study's order."""
+        named = next(d.arms for d in self.demands if d.name == demand)
+        return [a for a in self.arms if not named or a.name in (*named, self.baseline)]
 
     def arm(self, name: str) -> Arm:
         """The arm called `name`."""
@@ -201,7 +157,7 @@ def load(path: Path, overrides: list[str] | tuple[str, ...] = ()) -> Params:
     tree = read(path)
     for assignment in overrides:
         # So that one option of an arm can be set however the arm was written.
-        tree |= {"arms": _spelled_out(tree["arms"])} if "arms" in tree else {}
+        tree |= {"arms": spelled_out(tree["arms"])} if "arms" in tree else {}
         override(tree, assignment)
     where = f"{path} with --set {' --set '.join(overrides)}" if overrides else str(path)
     shelves = _shelves(path)
@@ -247,6 +203,11 @@ def _complete(tree: dict[str, Any], where: str, shelves: tuple[Path, ...]) -> Pa
     if params.baseline not in names:
         found = suggestion(params.baseline, names)
         raise UserError(f"{where}: baseline: no arm named '{params.baseline}'; {found}")
+    for number, demand in enumerate(params.demands):
+        for name in demand.arms:
+            if name not in names:
+                found = suggestion(name, names)
+                raise UserError(f"{where}: demands.{number}.arms: no arm named '{name}'; {found}")
     _check_files(params, where)
     # From here on the files are found from any folder, and in any process.
     params._shelves = tuple(shelf.absolute() for shelf in shelves)
@@ -286,46 +247,8 @@ def _find(shelves: tuple[Path, ...], relative: str) -> Path:
     return next((path for path in found if os.path.exists(path)), found[0])
 
 
-def _spelled_out(given: Any) -> Any:
-    """`all` and `proposal+admission@rules@key-value` as mappings; anything else as it is."""
-    if given == "all":
-        proposals = plugins.table("proposal")
-        reserve = "reservation" in plugins.table("admission")
-        given = []
-        for name in sorted(proposals, key=lambda n: (proposals[n].slot, n)):
-            given.append(name)
-            if reserve and getattr(proposals[name], "pool", False):
-                given.append(f"{name}+reservation")
-    if not isinstance(given, list):
-        return given
-    return [_spelled_out_arm(item) if isinstance(item, str) else item for item in given]
-
-
-def _spelled_out_arm(text: str) -> dict[str, str]:
-    whole, *kernel = text.split("@")
-    proposal, _, admission = whole.partition("+")
-    arm = {"proposal": proposal, "admission": admission or "none"}
-    for word in kernel:
-        key, _, value = word.partition("-")
-        arm |= {key: value} if key in Kernel.model_fields else {"rules": word}
-    return arm
-
-
-def unlike_default(arm: Kernel | dict[str, Any]) -> dict[str, str]:
-    """{key of `Kernel`: value} of what an arm says of its kernel, as far as it is no default."""
-    given = arm if isinstance(arm, dict) else arm.model_dump()
-    default = KERNEL.model_dump()
-    return {k: given[k] for k in default if given.get(k, default[k]) != default[k]}
-
-
-def plain_name(proposal: str, admission: str, kernel: dict[str, str]) -> str:
-    """What an arm is called that has no name of its own; kernel: see `unlike_default`."""
-    whole = proposal + ("" if admission == "none" else f"+{admission}")
-    return whole + "".join(f"@{v}" if k == "rules" else f"@{k}-{v}" for k, v in kernel.items())
-
-
 def _arms(given: Any, where: str) -> Any:
-    given = _spelled_out(given)
+    given = spelled_out(given)
     if not isinstance(given, list):
         raise UserError(
             f"{where}: arms: found {given!r}, but `all` or a list is expected, as "
@@ -382,9 +305,10 @@ def _demand(item: Any, where: str, prefix: str) -> Any:
         known = ", ".join(plugins.table("workload"))
         raise UserError(f"{where}: {prefix}.kind: a workload is expected; known here: {known}")
     _known("workload", item["kind"], f"{where}: {prefix}.kind")
-    own = {k: v for k, v in item.items() if k not in ("kind", "name")}
+    own = {k: v for k, v in item.items() if k not in ("kind", "name", "arms")}
     full = plugins.options("workload", item["kind"], own, where, prefix)
     demand = {"kind": item["kind"], "name": item.get("name", item["kind"]), "options": full}
+    demand["arms"] = item.get("arms", [])
     checked(Demand, demand, where, prefix)
     return demand
 

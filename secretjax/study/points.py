@@ -20,7 +20,8 @@ import pyarrow as pa
 from secretjax import clock, proposals
 from secretjax.errors import UserError
 from secretjax.study import identity, memory, plugins, runs, tables
-from secretjax.study.params import Ageing, Arm, Demand, Params, unlike_default
+from secretjax.study.arms import Arm, unlike_default
+from secretjax.study.params import Ageing, Demand, Params
 
 
 @dataclass(frozen=True)

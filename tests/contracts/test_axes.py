@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from secretjax import admission, engine, proposals, workloads
-from secretjax.study.params import Kernel
+from secretjax.study.arms import Kernel
 from tests.contracts.test_proposals import DEMANDS, STATES, machines
 from tests.contracts.test_proposals import looked_at as watched
 

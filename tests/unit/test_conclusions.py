@@ -31,7 +31,7 @@ def say(study, monkeypatch, change):
 
 
 def test_demands_are_told_by_their_pins_and_all_states_are_on_the_grid(study, one):
-    pinned = [d.options["pinned_percent"] for d in conclusions.demands(study)]
+    pinned = [d.options["pinned_percent"] for d in conclusions.demands(study, one)]
     assert pinned == sorted(pinned) and len(pinned) >= 2
     starts = len(set(study.starts("growth")))
     shape = len(pinned), len(conclusions.shares(study)), starts, study.params.states // starts

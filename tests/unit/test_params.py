@@ -59,7 +59,8 @@ def test_defaults_are_resolved(file):
         },
     ]
     growth = {"percents": [5, 10], "churn_per_64_pages": 16}
-    assert found["demands"][0] == {"kind": "growth", "name": "growth", "options": growth}
+    wanted = {"kind": "growth", "name": "growth", "arms": [], "options": growth}
+    assert found["demands"][0] == wanted
     assert found["notebooks"] == ["10_small"]
     assert json.loads(json.dumps(found)) == found
     assert params.restore(found, file, "again") == study
@@ -82,6 +83,7 @@ def test_all_arms_put_reservations_over_pools_only(file):
         (["starts.1=one", "starts.0=two"], ("starts",), ["two", "one"]),
         (["states=1", "states=2"], ("states",), 2),
         (["arms.0=per_page@K511", "baseline=per_page@K511"], ("arms", 0, "rules"), "K511"),
+        (["demands.1.arms=[per_page]"], ("demands", 1, "arms"), ["per_page"]),
         (["arms.0.collapse=scan", "arms.0.name=per_page"], ("arms", 0, "collapse"), "scan"),
     ],
 )
@@ -109,6 +111,11 @@ def test_overrides(file, overrides, where, value):
         ("name=a/b", ['name: found "a/b"']),
         ("name=..", ['name: found ".."']),
         ("question=.nan", ["only finite numbers"]),
+        (
+            "demands.0.arms=[per_pge]",
+            ["demands.0.arms: no arm named 'per_pge'; did you mean 'per_page'?"],
+        ),
+        ("demands.0.arms=per_page", ['demands.0.arms: found "per_page"']),
         ("baseline=per_pge", ["no arm named 'per_pge'; did you mean 'per_page'?"]),
         ("arms=[]", ["arms: found []"]),
         ("arms=[pmd_pol]", ["no proposal named 'pmd_pol'; did you mean 'pmd_pool'?"]),

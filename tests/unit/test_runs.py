@@ -203,6 +203,14 @@ def test_every_module_that_a_point_runs_through_is_part_of_its_name():
     assert parts - plugins <= set(identity.SIMULATION)
 
 
+def test_who_else_faces_a_demand_is_no_part_of_a_points_name(file):
+    every = keys(file)[1]
+    few = keys(file, "baseline=pmd_pool+reservation", "demands.1.arms=[pmd_pool+reservation]")[1]
+    assert few == {k: v for k, v in every.items() if k != "small_files per_page"}
+    same = keys(file, "demands.1.arms=[pmd_pool+reservation]")[1]
+    assert same == every, "the baseline faces every demand"
+
+
 def test_of_the_plugins_only_the_own_file_is_part_of_the_name(file, tmp_path, monkeypatch):
     own = tmp_path / "secretjax"
     for name in (

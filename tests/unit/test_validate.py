@@ -7,7 +7,7 @@ import pytest
 from secretjax.mm.layout import FREE_SHIFT, LRU_SHIFT, Use, absent_at
 from secretjax.mm.load import load
 from secretjax.mm.validate import validate
-from secretjax.study.params import Kernel
+from secretjax.study.arms import Kernel
 from tests.oracle import streams
 
 PAGES = 32 * 512

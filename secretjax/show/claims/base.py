@@ -48,13 +48,14 @@ class Column:
             return f"no demand `{self.demand}`"
         if self.point(study) not in study.demand_steps(self.demand):
             return f"no step `{self.step}` of `{self.demand}`"
-        if sentences.arm_of(study, self.arm) is None:
-            return f"no arm `{self.arm}`"
+        if sentences.arm_of(study, self.arm, self.demand) is None:
+            of = "" if self.demand == "growth" else f" under `{self.demand}`"
+            return f"no arm `{self.arm}`{of}"
         return "" if self.rows(study).any() else f"no start state like `{self.starts}`"
 
     def owner(self, study: Measured) -> Arm:
         """The study's arm."""
-        found = sentences.arm_of(study, self.arm)
+        found = sentences.arm_of(study, self.arm, self.demand)
         assert found is not None
         return found
 

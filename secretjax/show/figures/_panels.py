@@ -34,10 +34,12 @@ def panels(
 ) -> Figure | None:
     """(metric, title) each. None if the study has no such demand, or `arms` is empty.
 
-    arms: those shown, all of the study's if not given
+    arms: those shown, all that face it if not given
     """
-    arms = study.arms if arms is None else arms
-    if not study.demand_steps(demand) or not arms:
+    if not study.demand_steps(demand):
+        return None
+    arms = study.facing(demand) if arms is None else arms
+    if not arms:
         return None
     style.apply()
     rows = -(-len(metrics) // columns)
@@ -93,7 +95,7 @@ def draw_lines(study: Measured, axis: Axes, demand: str, metric: str, arms: Sequ
     labels = [f"{t:g}" for t in ticks]
     for place, step in zip(late, after, strict=True):
         at = study.demand_steps(demand).index(step)
-        if not np.isnan(study.array(demand, study.arms[0], metric)[:, at]).any():
+        if not np.isnan(study.array(demand, arms[0], metric)[:, at]).any():
             ticks, labels = [*ticks, place], [*labels, step]
     axis.set_xticks(ticks, labels)
     axis.set_xlim(-0.05 * top, (1.12 + gap * len(after)) * top)

@@ -23,7 +23,7 @@ def draw(study):
         return None
     peak = study.peak(demand)
     figure = dots(
-        study.arms,
+        study.facing(demand),
         CRITERIA,
         lambda arm, metric: study.estimate(demand, peak, arm, metric),
         columns=4,

@@ -28,8 +28,9 @@ def draw(study):
                 study.estimate(demand, peak, arm, METRIC, b).mean for b in ("best", "low", "high")
             )
             if np.isnan(best):
-                axis.annotate("nothing granted", (0.03, row), va="center", fontsize=8,
-                              xycoords=("axes fraction", "data"), color=style.QUIET)  # fmt: skip
+                why = "nothing granted" if arm in study.facing(demand) else "not asked"
+                axis.annotate(why, (0.03, row), va="center", fontsize=8, color=style.QUIET,
+                              xycoords=("axes fraction", "data"))  # fmt: skip
                 continue
             axis.plot([low, high], [row, row], lw=6, alpha=0.3, color=looks[arm.name]["color"])
             axis.plot(best, row, ms=7, mew=1.4, **style.dot(looks[arm.name]))

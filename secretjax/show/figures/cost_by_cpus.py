@@ -23,7 +23,7 @@ def draw(study):
     looks = style.looks(study.arms)
     for axis, demand in zip(axes.flat, demands, strict=True):
         step = study.peak(demand)
-        for arm in study.arms:
+        for arm in study.facing(demand):
             found = [study.at(demand, step, arm, METRIC, cpus=n) for n in CPUS]
             mean = [np.nan if np.isnan(f).all() else np.nanmean(f) for f in found]
             axis.plot(CPUS, mean, lw=1.7, ms=5, mew=1.3, label=style.label(arm), **looks[arm.name])

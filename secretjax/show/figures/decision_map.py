@@ -32,8 +32,9 @@ def winners(study, arms, metric, step, start):
 
 def places(study):
     """The arms that are compared, and where: each start state at each step of growth."""
-    arms = [a for a in study.arms if a.name != study.params.baseline]
     steps = [s for s in study.demand_steps(DEMAND) if position(s)]
+    facing = study.facing(DEMAND) if steps else []
+    arms = [a for a in facing if a.name != study.params.baseline]
     starts = list(dict.fromkeys(study.starts(DEMAND))) if steps else []
     return arms, starts, steps
 

@@ -23,7 +23,7 @@ def draw(study):
         return None
     peak, base = study.peak(demand), study.params.arm(study.params.baseline)
     figure = dots(
-        [arm for arm in study.arms if arm.name != base.name],
+        [arm for arm in study.facing(demand) if arm.name != base.name],
         METRICS,
         lambda arm, metric: study.difference(demand, peak, arm, base, metric),
         columns=4,

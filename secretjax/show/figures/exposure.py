@@ -25,8 +25,10 @@ def protocols(arm):
 def draw(study):
     """How long moved secrets were readable, times the CPUs that could read them."""
     demand = "growth"
-    rows = [(arm, *protocol) for arm in study.arms for protocol in protocols(arm)]
-    if not rows or not study.demand_steps(demand):
+    if not study.demand_steps(demand):
+        return None
+    rows = [(arm, *protocol) for arm in study.facing(demand) for protocol in protocols(arm)]
+    if not rows:
         return None
     style.apply()
     peak, arms = study.peak(demand), {arm.name for arm, *_ in rows}

@@ -30,12 +30,14 @@ def draw(study):
     axis.tick_params(length=0)
     axis.spines[:].set_visible(False)
     widest = 0.0 if np.isnan(margin).all() else np.nanmax(margin)
-    pinned = [f"{d.options['pinned_percent']:g}" for d in conclusions.demands(study)]
+    demands = [d for row in rows for d in conclusions.demands(study, row)]
+    pinned = [f"{p:g}" for p in sorted({d.options["pinned_percent"] for d in demands})]
     style.caption(
         figure,
         "Total Sobol indices of the difference of two arms, interactions included, exact on the "
-        f"whole grid of pinned pages ({' and '.join(pinned)} % of anonymous ones), shares of "
-        f"secret memory, start states and their states. Their 95 % intervals reach {widest:.2f} "
+        f"whole grid of pinned pages ({' and '.join(pinned)} % of anonymous ones, where both arms "
+        "face them), shares of secret memory, start states and their states. Their 95 % intervals "
+        f"reach {widest:.2f} "
         f"to either side at most. A dash: some state says nothing of it. {study.rests_on(DEMAND)}",
     )
     return figure

@@ -15,10 +15,14 @@ METRICS = (
 
 def draw(study):
     """What moving secret pages gives to others, and what it does to the direct map."""
-    moves = [arm for arm in study.arms if proposals.table()[arm.proposal].moves]
-    beside = [a for a in study.arms if a.name in (study.params.baseline, "per_page")]
+    demand = "growth"
+    if not study.demand_steps(demand):
+        return None
+    shown = study.facing(demand)
+    moves = [arm for arm in shown if proposals.table()[arm.proposal].moves]
+    beside = [a for a in shown if a.name in (study.params.baseline, "per_page")]
     arms = [*beside, *moves] if moves else []
-    return panels(study, "growth", METRICS, "secret memory, % of memory", arms=arms)
+    return panels(study, demand, METRICS, "secret memory, % of memory", arms=arms)
 
 
 FIGURE = draw

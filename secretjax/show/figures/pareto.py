@@ -31,7 +31,7 @@ def draw(study):
         return None
     style.apply()
     step = study.peak(DEMAND)
-    arms = [a for a in study.arms if a.name != study.params.baseline]
+    arms = [a for a in study.facing(DEMAND) if a.name != study.params.baseline]
     figure, axes = plt.subplots(1, len(PAIRS), figsize=(12.3, 4.4), layout="constrained")
     looks = style.looks(study.arms)
     for axis, pair in zip(axes, PAIRS, strict=True):

@@ -21,7 +21,10 @@ def draw(study):
         for d in study.params.demands
         if d.kind == "growth"
     }
-    arms = [a for a in study.arms if proposals.table()[a.proposal].pool]
+    arms = [
+        a for a in study.arms
+        if proposals.table()[a.proposal].pool and all(a in study.facing(d) for d in levels)
+    ]  # fmt: skip
     if len(set(levels.values())) < 2 or not arms:
         return None
     style.apply()

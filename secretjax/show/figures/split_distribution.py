@@ -18,7 +18,7 @@ def draw(study):
         return None
     style.apply()
     peak, starts = study.peak(demand), list(study.params.starts)
-    arms = [arm for arm in study.arms if study.at(demand, peak, arm, METRIC).any()]
+    arms = [a for a in study.facing(demand) if study.at(demand, peak, a, METRIC).any()]
     if not arms:
         return None
     of = study.starts(demand)
