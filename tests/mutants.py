@@ -87,7 +87,7 @@ def told(session: Path) -> list[str]:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
     parser.add_argument("folder", type=Path)
     parser.add_argument("--sample", type=int, default=60, help="places that are changed")
     parser.add_argument("--seed", type=int, default=1)
