@@ -13,7 +13,6 @@ from secretjax.study.params import Params
 HEADLINE = (
     "refused_fault",
     "refused_mmap",
-    "refused_open",
     "split_2m",
     "split_1g",
     "migrated",

@@ -37,7 +37,7 @@ def test_executed_notebooks_hold_nothing_that_changes(reference):
     told = json.loads(text)
     outputs = [o for cell in told["cells"] for o in cell.get("outputs", [])]
     printed = [o for o in outputs if o["output_type"] == "stream"]
-    assert ["".join(o["text"]) for o in printed] == [f"results/tiny/{run.name} .venv\n32\n"]
+    assert ["".join(o["text"]) for o in printed] == [f"results/tiny/{run.name} .venv\n28\n"]
     assert "<object at 0x0>" in text
     assert str(ROOT) not in text and str(run.parents[2]) not in text and sys.prefix not in text
     for word in ('"papermill"', "iopub", "start_time", "duration"):
