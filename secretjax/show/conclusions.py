@@ -125,9 +125,11 @@ def told(study: Measured, one: Conclusion) -> tuple[str, Numbers]:
     most = [f"{factor} (total index {sentences.short(index[factor])})" for factor in ranked[:2]]
     told = sentences.listed([f"{name} in {n}" for name, n in count.items()])
     decided = [name for name in ("better", "worse") if name in count]
-    head = decided[0].capitalize() if len(decided) == 1 else "No difference"
+    head = "Undetermined" if "undetermined" in count else "No difference"
+    if decided:
+        head = decided[0].capitalize()
     if len(decided) == 2:
-        head = f"Undetermined, depends on the {ranked[0]}" if ranked else "Undetermined"
+        head = f"Undetermined, depends on the {ranked[0]}"
     arms = [sentences.called(arm) for arm in (one.arm, one.other)]
     what = f"{' against '.join(arms)}, {words(one.metric).label}"
     text = f"{what}: **{head}**: {told} of {len(places)} places"

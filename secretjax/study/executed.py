@@ -134,7 +134,9 @@ def clean(notebook: Any, paths: dict[str, str]) -> Any:
             cell["outputs"] = _outputs(cell["outputs"])
     text = json.dumps(plain, ensure_ascii=False)
     for path, name in paths.items():
-        text = text.replace(path, name)
+        # not within a picture, whose base64 may hold a short path by chance
+        whole = rf"(?<![A-Za-z0-9+]){re.escape(path)}(?![A-Za-z0-9+])"
+        text = re.sub(whole, lambda _, name=name: name, text)
     text = re.sub(r"\bat 0x[0-9a-f]{6,}", "at 0x0", text)
     styles: dict[str, str] = {}
     text = re.sub(

@@ -9,7 +9,7 @@ import pytest
 
 FOLDER = Path(__file__).parents[2] / "results" / "published"
 RUNS = [manifest.parent for manifest in sorted(FOLDER.glob("*/*/manifest.json"))]
-LEFT_OUT = ("points/", "log/", "figures/")  # what a site does not need
+LEFT_OUT = ("points/", "log/", "figures/", "samples.parquet")  # large, and a site needs none
 MOST = 10 << 20  # bytes, all of them together
 
 each = pytest.mark.parametrize("run", RUNS, ids=lambda r: r.name)

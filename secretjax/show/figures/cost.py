@@ -8,6 +8,7 @@ from secretjax.show import standing, style
 from secretjax.show.measured import words
 from secretjax.show.sentences import short, when
 
+COLUMNS = 3
 METRIC = "cost_per_page"
 WIDE = 1000  # a range of costs in which no more than the powers of ten have room
 
@@ -16,12 +17,16 @@ def draw(study):
     """Cost of a secret page by arm and demand, over the range of the cost table."""
     style.apply()
     demands = [d.name for d in study.params.demands]
-    size = (4.6 * len(demands) + 2.2, 0.36 * len(study.arms) + 1.7)
+    columns = min(len(demands), COLUMNS)
+    lines = -(-len(demands) // columns)
+    size = (4.6 * columns + 2.2, lines * (0.36 * len(study.arms) + 1.0) + 0.7)
     figure, axes = plt.subplots(
-        1, len(demands), figsize=size, sharey=True, squeeze=False, layout="constrained"
+        lines, columns, figsize=size, sharey=True, squeeze=False, layout="constrained"
     )
+    for axis in axes.flat[len(demands) :]:
+        axis.set_visible(False)
     looks = style.looks(study.arms)
-    for axis, demand in zip(axes.flat, demands, strict=True):
+    for axis, demand in zip(axes.flat, demands, strict=False):
         peak = study.peak(demand)
         for row, arm in enumerate(study.arms):
             best, low, high = (

@@ -8,6 +8,7 @@ from secretjax.show import style
 from secretjax.show.sentences import when
 
 GOLDEN = 0.6180339887498949
+COLUMNS = 5
 METRIC = "dm_2m_split"
 
 
@@ -25,12 +26,16 @@ def draw(study):
     # Side by side by the golden ratio: even, and the same every time.
     aside = (np.arange(len(of)) * GOLDEN % 1 - 0.5) * 0.6
     x = np.array([starts.index(s) for s in of]) + aside
-    size = (2.6 * len(arms) + 1.6, 3.6)
+    columns = min(len(arms), COLUMNS)
+    lines = -(-len(arms) // columns)
+    size = (2.6 * columns + 1.6, 3.0 * lines + 0.6)
     figure, axes = plt.subplots(
-        1, len(arms), figsize=size, sharey=True, squeeze=False, layout="constrained"
+        lines, columns, figsize=size, sharey=True, squeeze=False, layout="constrained"
     )
+    for axis in axes.flat[len(arms) :]:
+        axis.set_visible(False)
     looks = style.looks(study.arms)
-    for axis, arm in zip(axes.flat, arms, strict=True):
+    for axis, arm in zip(axes.flat, arms, strict=False):
         look, y = looks[arm.name], study.at(demand, peak, arm, METRIC)
         sns.scatterplot(
             x=x, y=y, ax=axis, s=16, alpha=0.6, color=look["color"], marker=look["marker"], lw=0
