@@ -147,13 +147,13 @@ def test_random_names_of_tables_and_objects_are_replaced():
 
 
 def test_paths_are_replaced_in_words_and_not_within_pictures():
-    words = "/root/x, '/root', file:///root/y, (/root)"
-    picture = "iVBORw0KGgo/rootq9o/root+Q/rootAA=="
+    words = "/spot/x, '/spot', file:///spot/y, (/spot)"
+    picture = "iVBORw0KGgo/spotq9o/spot+Q/spotAA=="
     page = f"<img src='data:image/gif;base64,{picture}'>"
     notebook = study_fakes.small_notebook("1")
     data = {"text/plain": words, "image/png": picture, "text/html": page}
     notebook.cells[2].outputs = [new_output("display_data", data=data)]
-    found = executed.clean(notebook, {"/root": "~"})["cells"][2]["outputs"][0]["data"]
+    found = executed.clean(notebook, {"/spot": "~"})["cells"][2]["outputs"][0]["data"]
     text = {kind: "".join(lines) for kind, lines in found.items()}
     assert text["text/plain"] == "~/x, '~', file://~/y, (~)"
     assert text["image/png"] == picture and text["text/html"] == page
