@@ -24,6 +24,8 @@ SOURCES = ("mm", "native", "ledger.py")  # of the package, from which the step's
 
 
 LINE = 64  # bytes
+WORDS = 2 * LINE // 4  # of two lines: a processor fetches the second with the first
+SHORT = 1024  # words of a lane's array that is small beside what its ends share with others
 
 
 def usable() -> bool:
@@ -87,6 +89,12 @@ class Native:
                 group[k] = group[k]._replace(point=group[k].point + 1)
 
 
+def apart(lanes: int, length: int) -> np.ndarray:
+    """Zeros for lanes that several threads write at a time: no two share a line of the cache."""
+    lines = -(-length // WORDS) * WORDS
+    return aligned(lanes, lines)[:, :length]
+
+
 def aligned(lanes: int, length: int) -> np.ndarray:
     """Zeros, placed so that XLA reads them where they are and makes no copy."""
     raw = np.zeros(4 * lanes * length + LINE, np.uint8)
@@ -99,7 +107,7 @@ class Block:
 
     def __init__(self, native: Native, lanes: int):
         self.native, self.lanes, self.words = native, lanes, native.layout.words
-        self.rows = np.zeros((lanes, len(self.words)), np.int32)
+        self.rows = apart(lanes, len(self.words))
         self.arrays: dict[str, np.ndarray] = {}
         self.places = np.zeros((lanes, len(lane.ARRAYS)), np.uintp)
 
@@ -128,7 +136,7 @@ class Block:
         """The array of all lanes with at least so many words a lane."""
         array = self.arrays.get(name)
         if array is None or array.shape[1] < length:
-            wider = aligned(self.lanes, length)
+            wider = (apart if length < SHORT else aligned)(self.lanes, length)
             if array is not None:
                 wider[:, : array.shape[1]] = array
             self.arrays[name] = array = wider
