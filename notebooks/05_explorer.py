@@ -48,6 +48,8 @@ study.memory_map("pmd_pool")
 
 # %% [markdown]
 # ## As it happens
+#
+# The same state under both, stopped at every percent of memory; others ask for no huge pages here.
 
 # %%
 study.memory_film("per_page", "pmd_pool")

@@ -144,7 +144,8 @@ def capture(
         typer.Option(metavar="NAME", help="Predict too: draw NAME.svg and NAME.png."),
     ] = None,
     zone: Annotated[
-        str | None, typer.Option(metavar="ZONE", help="Predict this zone, not the first in turn.")
+        str | None,
+        typer.Option(metavar="ZONE", help="Predict this zone instead."),
     ] = None,
     root: Annotated[Path, typer.Option(metavar="DIR", help="Where proc and sys are.")] = Path("/"),
 ) -> None:

@@ -163,7 +163,7 @@ def compare(found: Probe, before: Capture, states: int, seed: int) -> list[str]:
         mean, low, high = forecast.interval(guess[name][:, 0])
         verdict = "inside" if low <= have <= high else "outside"
         told.append(
-            f"entries of {what} split: {have}, predicted {mean:.1f} [{low:.0f}, {high:.0f}] over "
+            f"entries of {what} split: {have}, predicted {mean:.1f} [{low:.1f}, {high:.1f}] over "
             f"{states} states: {verdict} the 95 % interval"
         )
     return told

@@ -43,7 +43,7 @@ MOST_PAGES = 1 << 28  # of a zone: 1 TiB
 MOST_PFN = 1 << 40
 PIECE = 1 << 13  # regions counted at once
 LEVELS = ("4k", "2M", "1G")
-ZONES = ("DMA", "DMA32", "Normal")  # where secret memory comes from, the last of them first
+ZONES = ("Normal", "DMA32", "DMA")  # where secret memory comes from, in this order
 ABOUT = {
     "kernel": str, "relative": bool, "settings": dict, "direct_map": dict, "counters": dict,
     "secretmem": str, "missing": list,
@@ -149,10 +149,9 @@ class Capture:
         and the largest of all where no zone has as many.
         """
         allowed = [zone for zone in self.zones if zone.name in ZONES] or self.zones
-        have = [zone for zone in allowed if zone.free - zone.fields["low"] >= pages]
-        highest = max((ZONES.index(zone.name) for zone in have if zone.name in ZONES), default=0)
-        first = [zone for zone in have if zone.name == ZONES[highest]]
-        return max(first or allowed, key=lambda zone: zone.fields["managed"])
+        roomy = [zone for zone in allowed if zone.free - zone.fields["low"] >= pages]
+        of_name = ([zone for zone in roomy if zone.name == name] for name in ZONES)
+        return max(next(filter(None, of_name), allowed), key=lambda zone: zone.fields["managed"])
 
 
 def write(path: str | Path, capture: Capture) -> None:

@@ -72,7 +72,7 @@ ABOUT = {
         "lower",
         "order-0 fallback",
     ),
-    Event.REFUSED_OPEN: ("pages refused at open", PAGES, "lower", "memfd_secret() fails"),
+    Event.REFUSED_OPEN: ("pages refused at open", PAGES, "lower", "-ENOMEM"),
     Event.REFUSED_MMAP: ("pages refused at mmap", PAGES, "lower", "-ENOMEM"),
     Event.REFUSED_FAULT: ("pages refused at the fault", PAGES, "lower", "VM_FAULT_OOM, SIGBUS"),
     Event.HUGE_TRIED: (
@@ -155,7 +155,7 @@ METRICS = (
         "secret pages refused, at open, at mmap or at the fault",
         PAGES,
         "lower",
-        "-ENOSYS, -ENOMEM, SIGBUS, OOM",
+        "-ENOMEM, SIGBUS, OOM",
         lambda r: jnp.stack([r.events[event] for event in REFUSED]).sum(),
         counter=True,
     ),

@@ -97,7 +97,7 @@ def decided(graph: Graph, flag: int, value: bool) -> dict[int, int]:
 def best(graph: Graph, roots: Iterable[int]) -> tuple[int, int]:
     """The flag whose outcomes save most, and how many expressions they save; 0: there is none."""
     saved = defaultdict[int, int](int)
-    for point, weight in _dominated(graph, set(roots)):
+    for point, weight in _dominated(graph, set(roots)).items():
         if isinstance(point, tuple):
             saved[point[0]] += weight
     flag = max(saved, key=lambda f: (saved[f], -f), default=-1)
@@ -118,8 +118,8 @@ def _needs(graph: Graph, number: int) -> Iterator[tuple[Point, int]]:
         yield from ((number, part) for part in node.args)
 
 
-def _dominated(graph: Graph, roots: set[int]) -> Iterator[tuple[Point, int]]:
-    """Every point, and how many expressions it dominates."""
+def _dominated(graph: Graph, roots: set[int]) -> dict[Point, int]:
+    """How many expressions each point dominates."""
     parts: Mapping[Point, list[Point]] = defaultdict(list, {-1: sorted(roots)})
     for number in graph.reached(roots):
         for through, part in _needs(graph, number):
@@ -137,7 +137,7 @@ def _dominated(graph: Graph, roots: set[int]) -> Iterator[tuple[Point, int]]:
     weight = {point: int(not free(point)) for point in order}
     for point in reversed(order[1:]):
         weight[above[point]] += weight[point]
-    yield from weight.items()
+    return weight
 
 
 def _reversed_postorder(parts: Mapping[Point, list[Point]]) -> list[Point]:

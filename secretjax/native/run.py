@@ -25,7 +25,7 @@ SOURCES = ("mm", "native", "ledger.py")  # of the package, from which the step's
 
 LINE = 64  # bytes
 WORDS = 2 * LINE // 4  # of two lines: a processor fetches the second with the first
-SHORT = 1024  # words of a lane's array that is small beside what its ends share with others
+SHORT = 1024  # words; longer arrays of lanes touch: XLA reads them in place, threads rarely meet
 
 
 def usable() -> bool:

@@ -23,7 +23,7 @@ class CmaPool(Pool):
     one of `area_percent` of memory made of its MOVABLE pageblocks that hold nothing unmovable,
     from the top of memory down: where a real area, reserved at boot, would never have held any.
     They lie in whole ranges of `align_mib` (v16: 2 MiB, or 1 GiB where twice the area is more than
-    that). With 0 % no area was asked for at boot, and every memfd_secret() fails.
+    that). With 0 % no area was asked for at boot, and every memfd_secret() fails (-ENOMEM).
 
     Not modelled: retries, charging of whole blocks to a cgroup.
     """
@@ -41,7 +41,6 @@ class CmaPool(Pool):
     def __post_init__(self):
         if self.align_mib < 2 or self.align_mib & (self.align_mib - 1):
             raise ValueError(f"align_mib: found {self.align_mib}, allowed are 2, 4, 8 and so on")
-
         if not 0 <= self.area_percent <= 100:
             raise ValueError(f"area_percent: found {self.area_percent}, allowed are 0 to 100")
 

@@ -123,7 +123,7 @@ def told(study: Measured, one: Conclusion) -> tuple[str, Numbers]:
     index: dict[str, float] = dict(zip(FACTORS, depends(study, one)[0].tolist(), strict=True))
     ranked = sorted((f for f in FACTORS if index[f] > 0), key=lambda f: -index[f])
     most = [f"{factor} (total index {sentences.short(index[factor])})" for factor in ranked[:2]]
-    told = sentences.listed([f"{name} in {n}" for name, n in count.items()])
+    counted = sentences.listed([f"{name} in {n}" for name, n in count.items()])
     decided = [name for name in ("better", "worse") if name in count]
     head = "Undetermined" if "undetermined" in count else "No difference"
     if decided:
@@ -132,7 +132,7 @@ def told(study: Measured, one: Conclusion) -> tuple[str, Numbers]:
         head = f"Undetermined, depends on the {ranked[0]}"
     arms = [sentences.called(arm) for arm in (one.arm, one.other)]
     what = f"{' against '.join(arms)}, {words(one.metric).label}"
-    text = f"{what}: **{head}**: {told} of {len(places)} places"
+    text = f"{what}: **{head}**: {counted} of {len(places)} places"
     if most:
         text = f"{text}; its size depends most on {', then on '.join(most)}"
     numbers = {f"places.{name}": {"value": n, "unit": "places"} for name, n in count.items()}

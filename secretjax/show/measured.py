@@ -213,10 +213,10 @@ class Measured:
         if not given
         """
         key = demand, arm.name, metric
-        if arm not in self.facing(demand):
-            return np.full((self.params.states, len(self._steps[demand])), np.nan)
         if key in self._values:
             return self._values[key]
+        if arm not in self.facing(demand):
+            return np.full((self.params.states, len(self._steps[demand])), np.nan)
         if metric in DERIVED:
             return DERIVED[metric][1](lambda name: self.array(demand, arm, name, bound, cpus))
         if metric in costs.METRICS:

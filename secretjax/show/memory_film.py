@@ -58,7 +58,7 @@ def animate(films: Mapping[str, Sequence[Zone]], moments: Sequence[str], about: 
 
 
 def _gif(figure: Figure, film: FuncAnimation) -> bytes:
-    with tempfile.TemporaryDirectory() as folder, plt.rc_context({"savefig.bbox": None}):
+    with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / "film.gif"
         film.save(file, writer=PillowWriter(FRAMES_PER_SECOND), dpi=DPI)
         plt.close(figure)

@@ -178,8 +178,7 @@ class Study(Measured):
         shown = [one for arm in arms if (one := sentences.arm_of(self, arm, "growth"))]
         if not shown:
             return self._absent("arm", " or ".join(arms))
-        with style.steady():
-            return memory_film.of(self, shown, state)
+        return memory_film.of(self, shown, state)
 
     def explorer(self, demand: str = "growth", arm: str = "per_page", state: int = 0) -> Any:
         """Widgets to look at one state under any arm, see `secretjax.show.explorer`."""
@@ -289,7 +288,10 @@ class Study(Measured):
             text, numbers = conclusions.told(self, one)
             told.append(f"- {text}")
             self.quote(f"depends.{one.arm.name}.{one.other.name}.{one.metric}", numbers)
-        return noted("\n".join(told) or "*This study has no arms to compare here.*")
+        if not told:
+            return Markdown("*This study has no arms to compare here.*")
+        own = "Each place is judged by its own 95 % interval, not corrected for their number."
+        return noted("\n".join([*told, "", own]))
 
     def cheaper(self) -> Markdown:
         """Which of two arms is cheaper, or what it depends on, in a sentence a pair."""

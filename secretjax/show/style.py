@@ -104,6 +104,24 @@ def label(arm: Arm) -> str:
     return standing.marked(words, arm.validated)
 
 
+def grid(
+    count: int, columns: int, panel: tuple[float, float], beside: tuple[float, float], **more: Any
+) -> tuple[Figure, list[Axes]]:
+    """A figure and its `count` panels, in rows of at most so many.
+
+    panel, beside: inches of a panel, and of all that is beside them. more: for `plt.subplots`
+    """
+    columns = min(columns, count)
+    rows = -(-count // columns)
+    size = panel[0] * columns + beside[0], panel[1] * rows + beside[1]
+    figure, axes = plt.subplots(
+        rows, columns, figsize=size, squeeze=False, layout="constrained", **more
+    )
+    for axis in axes.flat[count:]:
+        axis.set_visible(False)
+    return figure, list(axes.flat[:count])
+
+
 def caption(figure: Figure, text: str) -> None:
     """What the figure rests on, under it, in lines that fit its width; what a mark in it means."""
     shown = [text, *(t.get_text() for t in figure.findobj(Text) if isinstance(t, Text))]

@@ -94,7 +94,8 @@ def test_it_writes_what_it_would_write_without_branches(graph, seed, monkeypatch
     stores = [Store("link", made.one(made.words), made.one(made.words), size) for _ in range(3)]
     texts = [text_of(graph, way, words, stores) for way in ("store", "finish")]
     straight, branched = map(function, texts)
-    assert "br i1" not in texts[0] and texts[1].count("ret void") == 1 + texts[1].count("br i1")
+    assert "br i1" not in texts[0] and "br i1" in texts[1]
+    assert texts[1].count("ret void") == 1 + texts[1].count("br i1")
     for _ in range(300):
         row = made.rng.integers(-6, 20, len(LAYOUT.words)).astype(np.int32)
         link = made.rng.integers(-9, 9, 16).astype(np.int32)
@@ -105,7 +106,6 @@ def test_it_writes_what_it_would_write_without_branches(graph, seed, monkeypatch
             mine[LAYOUT.words["nowhere"]] = 0
             found.append((mine.tolist(), array.tolist()))
         assert found[0] == found[1]
-    assert any("br i1" in t for t in texts[1:]) or seed
 
 
 def test_what_only_one_outcome_needs_is_computed_there(graph):

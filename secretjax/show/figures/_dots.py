@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Sequence
 
-import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -30,15 +29,10 @@ def dots(
 ) -> Figure:
     """metrics: (metric, title) each; found: what to show of an arm and metric."""
     style.apply()
-    lines = -(-len(metrics) // columns)
-    size = (2.05 * columns + 2.6, lines * (0.3 * len(arms) + 0.95) + 0.4)
-    figure, axes = plt.subplots(
-        lines, columns, figsize=size, squeeze=False, sharey=True, layout="constrained"
-    )
-    for axis in axes.flat[len(metrics) :]:
-        axis.set_visible(False)
+    panel = 2.05, 0.3 * len(arms) + 0.95
+    figure, axes = style.grid(len(metrics), columns, panel, (2.6, 0.4), sharey=True)
     looks = style.looks(arms)
-    for axis, (metric, title) in zip(axes.flat, metrics, strict=False):
+    for axis, (metric, title) in zip(axes, metrics, strict=True):
         for row, arm in enumerate(arms):
             _dot(axis, row, found(arm, metric), looks[arm.name], signed=differences)
         _dress(axis, metric, title, differences)

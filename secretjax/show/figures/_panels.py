@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 
-import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -42,18 +41,14 @@ def panels(
     if not arms:
         return None
     style.apply()
-    rows = -(-len(metrics) // columns)
-    size = (3.9 * columns, 2.75 * rows + 0.9)
-    figure, axes = plt.subplots(rows, columns, figsize=size, squeeze=False, layout="constrained")
-    for axis in axes.flat[len(metrics) :]:
-        axis.set_visible(False)
-    for axis, (metric, title) in zip(axes.flat, metrics, strict=False):
+    figure, axes = style.grid(len(metrics), columns, (3.9, 2.75), (0.0, 0.9))
+    for axis, (metric, title) in zip(axes, metrics, strict=True):
         draw_lines(study, axis, demand, metric, arms)
         axis.set_title(title)
         axis.set_ylabel(words(metric).unit)
-    for axis in axes[-1]:
+    for axis in axes[-columns:]:
         axis.set_xlabel(xlabel)
-    style.legend(figure, axes.flat[0], columns=min(4, columns + 1))
+    style.legend(figure, axes[0], columns=min(4, columns + 1))
     style.caption(figure, study.rests_on(demand))
     return figure
 

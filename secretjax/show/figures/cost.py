@@ -1,6 +1,5 @@
 """What a secret page costs, all counted work included, under both ends of the cost table."""
 
-import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.ticker import LogLocator, NullFormatter
 
@@ -17,16 +16,10 @@ def draw(study):
     """Cost of a secret page by arm and demand, over the range of the cost table."""
     style.apply()
     demands = [d.name for d in study.params.demands]
-    columns = min(len(demands), COLUMNS)
-    lines = -(-len(demands) // columns)
-    size = (4.6 * columns + 2.2, lines * (0.36 * len(study.arms) + 1.0) + 0.7)
-    figure, axes = plt.subplots(
-        lines, columns, figsize=size, sharey=True, squeeze=False, layout="constrained"
-    )
-    for axis in axes.flat[len(demands) :]:
-        axis.set_visible(False)
+    panel = 4.6, 0.36 * len(study.arms) + 1.0
+    figure, axes = style.grid(len(demands), COLUMNS, panel, (2.2, 0.7), sharey=True)
     looks = style.looks(study.arms)
-    for axis, demand in zip(axes.flat, demands, strict=False):
+    for axis, demand in zip(axes, demands, strict=True):
         peak = study.peak(demand)
         for row, arm in enumerate(study.arms):
             best, low, high = (

@@ -37,8 +37,8 @@ def draw(study):
         "Total Sobol indices of the difference of two arms, interactions included, exact on the "
         f"whole grid of pinned pages ({' and '.join(pinned)} % of anonymous ones, where both arms "
         "face them), shares of secret memory, start states and their states. Their 95 % intervals "
-        f"reach {widest:.2f} "
-        f"to either side at most. A dash: some state says nothing of it. {study.rests_on(DEMAND)}",
+        f"reach {widest:.2f} to either side at most. A dash: some state says nothing of it. "
+        f"{study.rests_on(DEMAND)}",
     )
     return figure
 

@@ -1,6 +1,5 @@
 """How much the states differ: splits in every state, by the captured state it comes from."""
 
-import matplotlib.pyplot as plt
 import numpy as np
 import seaborn as sns
 
@@ -26,16 +25,9 @@ def draw(study):
     # Side by side by the golden ratio: even, and the same every time.
     aside = (np.arange(len(of)) * GOLDEN % 1 - 0.5) * 0.6
     x = np.array([starts.index(s) for s in of]) + aside
-    columns = min(len(arms), COLUMNS)
-    lines = -(-len(arms) // columns)
-    size = (2.6 * columns + 1.6, 3.0 * lines + 0.6)
-    figure, axes = plt.subplots(
-        lines, columns, figsize=size, sharey=True, squeeze=False, layout="constrained"
-    )
-    for axis in axes.flat[len(arms) :]:
-        axis.set_visible(False)
+    figure, axes = style.grid(len(arms), COLUMNS, (2.6, 3.0), (1.6, 0.6), sharey=True)
     looks = style.looks(study.arms)
-    for axis, arm in zip(axes.flat, arms, strict=False):
+    for axis, arm in zip(axes, arms, strict=True):
         look, y = looks[arm.name], study.at(demand, peak, arm, METRIC)
         sns.scatterplot(
             x=x, y=y, ax=axis, s=16, alpha=0.6, color=look["color"], marker=look["marker"], lw=0
@@ -47,8 +39,8 @@ def draw(study):
         axis.set_xticks(range(len(starts)), starts, rotation=35, ha="right", fontsize=8)
         axis.set(ylabel="2 MiB entries split", xlim=(-0.6, len(starts) - 0.4))
         axis.grid(axis="x", visible=False)
-    top = axes.flat[0].get_ylim()[1]
-    axes.flat[0].set_ylim(-0.03 * top, top)
+    top = axes[0].get_ylim()[1]
+    axes[0].set_ylim(-0.03 * top, top)
     style.caption(
         figure,
         f"Each dot is one memory state {when(peak)} of memory, each bar the mean of those aged "
