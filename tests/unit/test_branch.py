@@ -89,7 +89,13 @@ class Made:
 def test_it_writes_what_it_would_write_without_branches(graph, seed, monkeypatch):
     monkeypatch.setattr(branch, "LEAST", 4)
     made = Made(graph, seed)
-    words = {name: made.one(made.words) for name in OUT}
+    open_ = [flag for flag in made.flags if graph.value(flag) is None]
+    words = {
+        name: graph.select(
+            made.one(open_), chain(graph, made.one(made.words), 5), made.one(made.words)
+        )
+        for name in OUT
+    }
     size = graph.const(16)
     stores = [Store("link", made.one(made.words), made.one(made.words), size) for _ in range(3)]
     texts = [text_of(graph, way, words, stores) for way in ("store", "finish")]
