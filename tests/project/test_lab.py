@@ -81,12 +81,23 @@ def run_cell(page, number: int, answered) -> None:
 
 
 def opened(chromium, address: str, wanted: list):
-    """A page with the notebook, once its kernel is idle. wanted: gets every address asked for."""
+    """A page with the notebook, its kernel idle and reached. wanted: gets every address asked for.
+
+    Lab's own sign says idle before there is a kernel: a cell run then asks which one to take.
+    """
     context = chromium.new_context(viewport={"width": 1280, "height": 1400})
     page = context.new_page()
     page.on("request", lambda request: wanted.append(request.url))
     page.goto(address, timeout=120_000)
     page.locator(".jp-Notebook").wait_for(timeout=120_000)
+    sessions = f"{address.split('/lab')[0]}/api/sessions"
+    for _ in range(240):
+        kernels = [session["kernel"] for session in page.request.get(sessions).json()]
+        if any(k["execution_state"] == "idle" and k["connections"] for k in kernels):
+            break
+        page.wait_for_timeout(500)
+    else:
+        raise AssertionError(kernels)
     page.locator(".jp-Notebook-ExecutionIndicator[data-status=idle]").wait_for(timeout=120_000)
     return page
 
