@@ -163,10 +163,12 @@ class Measured:
         self._starts: dict[str, np.ndarray] = {}
         self._values: dict[tuple[str, str, str], np.ndarray] = {}
         self._estimates: dict[tuple[Any, ...], Estimate] = {}
-        for demand, rows in samples.groupby("demand", sort=False):
-            self._steps[demand] = list(dict.fromkeys(rows["step"]))
-            first = rows.iloc[: self.params.states * len(self._steps[demand])]
-            self._starts[demand] = first["start"].to_numpy(str)[:: len(self._steps[demand])]
+        points = samples.groupby(["demand", "arm", "metric"], sort=False, observed=True).indices
+        for (demand, *_), rows in points.items():
+            if demand not in self._steps:
+                mine = samples.iloc[rows]
+                self._steps[demand] = mine["step"].unique().tolist()
+                self._starts[demand] = mine["start"].to_numpy(str)[:: len(self._steps[demand])]
         wanted, few = (
             {d.name for d in run.params.demands},
             min(map(len, self._steps.values()), default=0),
@@ -177,7 +179,7 @@ class Measured:
                 f"{', '.join(sorted(wanted))}; remove the folder and run the study again"
             )
         numbers = samples["value"].to_numpy(np.float64)
-        for key, rows in samples.groupby(["demand", "arm", "metric"], sort=False).indices.items():
+        for key, rows in points.items():
             # Rows lie by state, then step: see `Run.samples`.
             shape = self.params.states, len(self._steps[key[0]])
             if len(rows) != shape[0] * shape[1]:

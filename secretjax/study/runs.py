@@ -64,22 +64,24 @@ class Run:
 
     @cached_property
     def _samples(self) -> pd.DataFrame:
-        return tables.read(self.folder / "samples.parquet", tables.SAMPLES).to_pandas()
+        file = self.folder / "samples.parquet"
+        return tables.read(file, tables.SAMPLES, categories=True).to_pandas()
 
     def samples(self) -> pd.DataFrame:
-        """Tidy samples: columns arm, proposal, admission, demand, start, step, metric (text),
-        state (int32), value (int64). Rows: arms and demands as in the params, then metric by name,
-        then state, then step in its order of time.
+        """Tidy samples: columns arm, proposal, admission, demand, start, step, metric (text, as
+        categories), state (int32), value (int64). Rows: arms and demands as in the params, then
+        metric by name, then state, then step in its order of time.
         """
         return self._samples.copy()
 
     def costed(self) -> pd.DataFrame:
-        """Costs in the same columns, without `value` but with low, best and high (float64).
+        """Costs in the same columns (plain text), `value` being low, best and high (float64).
 
         Metrics: see `secretjax.study.costs.METRICS`. Units: ns, and page-ns x CPUs.
         """
         study = self.params
-        return cost_table.apply(self._samples, self.costs(), study.cpus, study.ways())
+        samples = tables.read(self.folder / "samples.parquet", tables.SAMPLES).to_pandas()
+        return cost_table.apply(samples, self.costs(), study.cpus, study.ways())
 
     def costs(self) -> Costs:
         """The cost table of the study; `.frame()` shows it."""

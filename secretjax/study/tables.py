@@ -54,25 +54,38 @@ def write(table: pa.Table, path: Path) -> None:
         )
 
 
-def read(path: Path, schema: pa.Schema | None = None) -> pa.Table:
+def read(path: Path, schema: pa.Schema | None = None, *, categories: bool = False) -> pa.Table:
     """The table in `path`, every page's checksum compared.
 
+    categories: texts of the schema as dictionaries, a fifth of the time where many rows have few
     Raises `UserError` if it is missing, damaged, or has other columns than `schema`.
     """
     try:
-        with pq.ParquetFile(path, page_checksum_verification=True) as file:
+        coded = _texts(schema) if categories and schema is not None else []
+        with pq.ParquetFile(path, read_dictionary=coded, page_checksum_verification=True) as file:
             table = file.read().replace_schema_metadata(None)
     except FileNotFoundError as e:
         raise UserError(f"{path}: no such file; run the study again") from e
     except (pa.ArrowException, OSError, ValueError) as e:
         reason = str(e).splitlines()[0]
         raise UserError(f"{path}: damaged ({reason}); remove it and run the study again") from e
-    if schema is not None and table.schema != schema:
+    if schema is not None and _plain(table.schema) != schema:
         raise UserError(
             f"{path}: found the columns {', '.join(table.column_names)}, but "
             f"{', '.join(schema.names)} are expected; remove it and run the study again"
         )
     return table
+
+
+def _texts(schema: pa.Schema) -> list[str]:
+    return [field.name for field in schema if field.type == pa.string()]
+
+
+def _plain(schema: pa.Schema) -> pa.Schema:
+    coded = [pa.types.is_dictionary(field.type) for field in schema]
+    return pa.schema(
+        [f.with_type(f.type.value_type) if c else f for f, c in zip(schema, coded, strict=True)]
+    )
 
 
 def readable(path: Path, schema: pa.Schema | None = None) -> bool:
