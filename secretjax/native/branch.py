@@ -15,8 +15,8 @@ from typing import NamedTuple
 from secretjax.mm.plan import NOWHERE
 from secretjax.native.graph import BOOL, Graph
 
-LEAST = 16  # expressions that a branch has to save, over both outcomes
-MOST = 40  # ends of a function
+LEAST = 12  # expressions that a branch has to save, over both outcomes
+MOST = 64  # ends of a function
 PARTS = ("index", "value", "size")  # of a store
 Point = int | tuple[int, bool]  # an expression, or an outcome of a flag; -1: the function
 
