@@ -2,7 +2,7 @@
  * A scalar peer of the engine: one zone, its free lists as linked lists, one request at a time.
  *
  * The rules are those of Linux 6.12.29 and later (mm/page_alloc.c, K612y), as tests/oracle/kernel.py
- * states them: one function here for each there. No per-CPU lists, no watermarks, no direct map:
+ * states them: one function here for each of K612y there. No per-CPU lists, no watermarks, no direct map:
  * the buddy and its fallback alone. Written for this benchmark; nothing of the kernel is copied.
  */
 #include <stdint.h>

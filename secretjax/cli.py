@@ -192,6 +192,10 @@ def probe(
     if yes:
         print(real.WARNING.format(mib=mib), file=sys.stderr)
     found, before = real.run(mib, yes)
+    if (
+        out is not None
+    ):  # what is split stays split: nothing that follows may lose what was measured
+        real.write(out, found, real.told_of(found))
     told = real.compare(found, before, states, seed)
     for line in told:
         print(line)

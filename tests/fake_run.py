@@ -1,6 +1,6 @@
 """A run folder with made-up numbers of the right shape and kind, for figures and notebooks.
 
-The numbers are drawn from a fixed seed; nothing is simulated. `EIGHTH` is a proposal that the
+The numbers are drawn from a fixed seed; nothing is simulated. `MadeUp` is a proposal that the
 package does not have.
 """
 

@@ -32,7 +32,7 @@ SECONDS = 1800.0  # that tests may take with a change
 
 
 def configured(folder: Path) -> Path:
-    """The tool's configuration, written beside the clone."""
+    """The tool's configuration, written into the clone."""
     environment = {"PYTHONPATH": folder, "NPROC": 1}
     tests = ["-m", "pytest", "-x", "-q", "-p", "no:cacheprovider", *TESTS]
     words = ["env", *(f"{k}={v}" for k, v in environment.items()), sys.executable, *tests]

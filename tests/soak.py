@@ -15,6 +15,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from typing import cast
 
 import jax
 import numpy as np
@@ -63,7 +64,7 @@ class Soak:
 
     def __init__(self, study: params.Params, arm: Arm, numbers: range):
         def prepared(starts, demand, proposal, admission, *, seed, ageing_events):
-            whole: object = Round(demand)
+            whole = cast(Workload, Round(demand))
             return engine.prepared(starts, whole, proposal, admission, seed, ageing_events)
 
         self.common = given(prepared, study, arm, study.demands[0])()

@@ -85,7 +85,11 @@ def fault(c: Counters, reserved: bool) -> Counters | None:
 
 
 def free(c: Counters, restore: bool = False) -> Counters:
-    """free_huge_folio(): to the buddy while there is surplus, else to the pool."""
+    """free_huge_folio(): to the buddy while there is surplus, else to the pool.
+
+    A page that restores a promise stays, unlike in the kernel, which gives a surplus page back even
+    then and promises more than it has.
+    """
     if restore:
         c = replace(c, resv=c.resv + 1)
     elif c.surplus:
@@ -117,13 +121,14 @@ def subpool_reserve(c: Counters, s: Subpool, pages: int) -> tuple[Counters, Subp
     after = reserve(c, pages - own)
     if after is None:
         return None
-    return after, replace(s, used=s.used + pages, promised=s.promised - own)
+    counted = pages if s.most is not None else 0  # used_hpages counts towards a maximum only
+    return after, replace(s, used=s.used + counted, promised=s.promised - own)
 
 
 def subpool_delete(c: Counters, s: Subpool, pages: int) -> tuple[Counters, Subpool]:
     """A file with `pages` faulted pages goes: free_huge_folio() restores the mount's promise."""
     for _ in range(pages):
-        s = replace(s, used=s.used - 1)
+        s = replace(s, used=s.used - (s.most is not None))
         keeps = s.used < s.least and s.promised < s.least - s.used
         s = replace(s, promised=s.promised + keeps)
         c = free(c, restore=keeps)

@@ -29,7 +29,9 @@ def check_pages(pages: int) -> None:
 def watermarks(managed: int) -> dict[str, int]:
     """min, low and high in pages."""
     kbytes = int(np.clip(int((16 * 4 * managed) ** 0.5), 128, 262_144))
-    least = max(kbytes // 4, min(RECOMMENDED * PAGEBLOCK_PAGES, managed // 20))
+    first = kbytes // 4
+    usable = managed - first - 2 * max(first // 4, managed // 1000)  # nr_free_buffer_pages()
+    least = max(first, min(RECOMMENDED * PAGEBLOCK_PAGES, usable // 20))
     step = max(least // 4, managed // 1000)
     return {"min": least, "low": least + step, "high": least + 2 * step}
 

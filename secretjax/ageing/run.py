@@ -1,6 +1,6 @@
 """Recipes through the engine: many states, each as its (seed, number) says, in blocks."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import cast
 
@@ -53,19 +53,18 @@ def age(
     states: int | range,
     seed: int,
     lanes: int = engine.LANES,
-    progress: Callable[[int, int], None] | None = None,
 ) -> Iterator[Block]:
     """Block by block. State i depends on the recipe, `pages` and (seed, i) only.
 
-    states: how many, or their numbers. progress: called with the pieces of the work done and
-    states begun. Raises `UserError` when a state shows a fault (a bug of the model).
+    states: how many, or their numbers. Raises `UserError` when a state shows a fault (a bug of the
+    model).
     """
     numbers = range(states) if isinstance(states, int) else states
     for first in range(0, len(numbers), lanes):
-        yield _block(recipe, pages, numbers[first : first + lanes], seed, progress)
+        yield _block(recipe, pages, numbers[first : first + lanes], seed)
 
 
-def _block(recipe: Recipe, pages: int, numbers: range, seed: int, progress) -> Block:
+def _block(recipe: Recipe, pages: int, numbers: range, seed: int) -> Block:
     rngs = [engine.generator(seed, i) for i in numbers]
     plans = [recipe.plan(pages, rng) for rng in rngs]
     handles = len(plans[0].slots.order)
@@ -78,14 +77,12 @@ def _block(recipe: Recipe, pages: int, numbers: range, seed: int, progress) -> B
     runner = runners.of_stream(engine.pages_of(zones))
     table = np.zeros((len(plans), max(plan.longest for plan in plans), 2), np.int32)
     looks, free, huge = [], [], []
-    for done, pieces in enumerate(zip(*(plan.pieces for plan in plans), strict=True)):
+    for pieces in zip(*(plan.pieces for plan in plans), strict=True):
         zones = _ask(runner, zones, table, [rows for _, rows in pieces])
         if pieces[0][0]:
             looks.append(pieces[0][0])
             free.append(np.asarray(zones.now.free, np.int64))
             huge.append(np.asarray(zones.now.free_huge, np.int64))
-        if progress:
-            progress(done + 1, numbers[-1] + 1)
     zones = _rest(runner, zones, table)
     engine.check_faults(zones, numbers, [start], recipe.name, seed)
     return Block(numbers, zones, plans, tuple(looks), np.stack(free, 1), np.stack(huge, 1))

@@ -137,7 +137,7 @@ def costs(found: dict[str, Any]) -> Figure:
     """Seconds to compile, and memory."""
     figure, axes = _framed(found, 2)
     told = (found["compile_seconds"], "seconds to the first answer", "{:.2g}"), (
-        {k: v / 1.0 / 131_072 for k, v in found["state_bytes"].items()},
+        {k: v / 131_072 for k, v in found["state_bytes"].items()},
         "bytes a page of a state", "{:.1f}",
     )  # fmt: skip
     for axis, (values, title, form) in zip(axes, told, strict=True):

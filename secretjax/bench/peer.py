@@ -11,7 +11,6 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Int32
 
-from secretjax import cases
 from secretjax.errors import UserError
 from secretjax.mm.words import MAX_PAGE_ORDER, PAGEBLOCK_PAGES, Migratetype
 
@@ -103,15 +102,3 @@ class Peer:
         library().lists.restype = ctypes.c_int64
         count = library().lists(ctypes.byref(self.zone), ctypes.c_void_p(rows.ctypes.data))
         return rows[:count]
-
-
-def check(path: Path) -> None:
-    """`UserError` unless the peer answers this replay case as the kernel did, and as the model."""
-    case = cases.read(path)
-    assert isinstance(case, cases.ReplayCase)
-    zone = Peer(case.start)
-    pfn = zone.answer(case.requests[case.requests[:, 0] != 2])
-    expected = path.with_name(path.name.replace(".npz", ".expected.npz"))
-    with np.load(expected, allow_pickle=False) as kernel:
-        if not np.array_equal(pfn, kernel["request_pfn"]):
-            raise UserError(f"bench: the peer does not answer {path.name} as the kernel did")

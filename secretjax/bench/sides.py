@@ -10,6 +10,7 @@ import os
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
+from unittest import mock
 
 import jax
 import numpy as np
@@ -61,9 +62,9 @@ class Native:
         block.stop(range(self.count), [self.rows.shape[1]] * self.count)
 
     def run(self) -> None:
-        os.environ["NPROC"] = str(self.threads)
         assert self.block is not None
-        self.block.go(range(self.count))
+        with mock.patch.dict(os.environ, NPROC=str(self.threads)):
+            self.block.go(range(self.count))
         engine.check_faults(self.block.zones(), range(self.count), [], self.name, 0)
 
     def lists(self) -> np.ndarray | None:

@@ -18,7 +18,7 @@ import numpy as np
 
 from secretjax.errors import UserError
 
-MOST_PAGES = 1 << 25  # 128 GiB
+MOST_PAGES = (1 << 23) - 1024  # what `mm.layout.MAX_PAGES` holds of blocks of order 10
 MOST_FILE_BYTES = 1 << 29
 MOST_CHARACTERS = 1 << 20
 END_RECORD = struct.Struct("<4s4H2LH")  # of a zip file: signature, ..., entries, ..., comment

@@ -15,7 +15,7 @@ DEMANDS = {("req", "snapshot"): read_replay, ("ops",): read_predict}
 def read(path: str | Path) -> StartState | ReplayCase | PredictCase:
     """A checked case. Raises UserError, one sentence, for a file that is not one.
 
-    A file without demands (what `secretjax capture` writes) gives its StartState alone.
+    A file without demands (what `secretjax age` writes) gives its StartState alone.
     """
     name = re.sub(r"(\.replay|\.predict)?\.npz$", "", Path(path).name)
     try:

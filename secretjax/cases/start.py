@@ -52,7 +52,7 @@ class StartState:
     page_class: Integer[np.ndarray, " end_pfn"]  # index is the pfn; value: place in page_classes
     page_classes: tuple[str, ...]
     dm_pfn: Integer[np.ndarray, " regions"]  # direct map by 2 MiB, from pfn 0
-    dm_level: Integer[np.ndarray, " regions"]  # 2: one 2 MiB entry, 1: 4 KiB entries
+    dm_level: Integer[np.ndarray, " regions"]  # 1: 4 KiB entries, 2: one of 2 MiB, 3: part of 1 GiB
     dm_nonpresent: Integer[np.ndarray, " regions"]  # 4 KiB entries that are not present
     settings: dict
 

@@ -27,7 +27,6 @@ SYSCTLS = (
 # mm/compaction.c: sysctl_compaction_proactiveness; mm/page_alloc.c: watermark_boost_factor
 DEFAULTS = {"compaction_proactiveness": 20, "watermark_boost_factor": 15000}
 GIGABYTE_PAGES = GIGABYTE_BLOCKS << PAGEBLOCK_ORDER
-ROOT_ONLY = ("proc/kpageflags", "proc/pagetypeinfo")
 
 
 def capture(root: str | Path = "/", relative: bool = False) -> Capture:
@@ -85,7 +84,7 @@ def fields(info: proc.ZoneInfo) -> dict[str, int]:
     said = info.fields
     known = {key: said[key] for key in ("start_pfn", "managed", "min", "low", "high")}
     known |= {"end_pfn": said["start_pfn"] + said["spanned"], "boost": said.get("boost", 0)}
-    known |= {"highatomic": said.get("nr_free_highatomic", 0)}
+    known |= {"highatomic": 0}  # not shown, and not read: the model counts free blocks of that type
     return dict.fromkeys(ZONE_FIELDS, -1) | known
 
 

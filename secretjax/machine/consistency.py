@@ -88,7 +88,7 @@ def of_pages(zone: ZoneSeen, bound: int) -> list[Finding]:
     ]
     if zone.type_blocks is not None:
         blocks = int(zone.type_blocks.sum())
-        most = -(-zone.fields["end_pfn"] // PAGEBLOCK_PAGES) - zone.first_region
+        most = zone.regions
         holes = int((zone.page_class == CLASSES.index("nopage")).sum())
         used = (len(zone.page_class) - holes) / PAGEBLOCK_PAGES
         found.append(

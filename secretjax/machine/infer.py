@@ -91,7 +91,7 @@ def start_state(
 
 def check(zone: ZoneSeen) -> None:
     """`UserError` unless the zone was captured with root."""
-    if zone.page_class is None or zone.type_blocks is None:
+    if zone.page_class is None or zone.type_blocks is None or zone.type_free is None:
         raise UserError(
             f"{zone.title}: without /proc/kpageflags and /proc/pagetypeinfo no start state can be "
             "drawn; capture as root"
@@ -175,10 +175,7 @@ def moved_lists(rng, order, list_mt, type_free, fallback: str) -> np.ndarray:
 
 def as_known(known: StartState, pfn: np.ndarray) -> np.ndarray:
     """List types of these free blocks in a known start state."""
-    buddy = known.list_kind == 0
-    by_pfn = np.argsort(known.list_pfn[buddy])
-    at = by_pfn[np.searchsorted(known.list_pfn[buddy][by_pfn], pfn)]
-    return known.list_mt[buddy][at]
+    return known.list_mt[known.list_kind == 0][place_in(known, pfn)]
 
 
 def place_in(known: StartState, pfn: np.ndarray) -> np.ndarray:

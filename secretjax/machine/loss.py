@@ -76,6 +76,8 @@ def table() -> list[dict]:
 def write(folder: Path, states: int, seed: int) -> None:
     """The table, from all cases a_* and b_* in a folder."""
     files = sorted(folder.glob("[ab]_*.predict.npz"))
+    if not files:
+        raise UserError(f"{folder}: no case a_* or b_*; name the folder of the project's cases")
     with replacing(TABLE) as temporary, open(temporary, "w", encoding="ascii", newline="") as out:
         writer = csv.DictWriter(out, FIELDS, lineterminator="\n")
         writer.writeheader()

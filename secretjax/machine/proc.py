@@ -104,8 +104,9 @@ def pagetypeinfo(root: Path) -> dict[tuple[int, str], tuple[np.ndarray, np.ndarr
         head = ZONE_LINE.match(line)
         if line.startswith("Page block order:"):
             (order,) = _numbers(path, line.partition(":")[2], 1)
-        elif line.startswith("Number of blocks type"):
-            columns = [TYPES.index(t) for t in line.split("type", 1)[1].split() if t in TYPES]
+        elif line.startswith("Number of "):  # of blocks; with page_owner=on of mixed ones after it
+            said = line.partition("blocks type")[2].split()
+            columns = [TYPES.index(t) for t in said if t in TYPES]
         elif head and ", type" in line:
             name, _, rest = line.partition(", type")[2].strip().partition(" ")
             table = free.setdefault(
@@ -127,7 +128,7 @@ def pagetypeinfo(root: Path) -> dict[tuple[int, str], tuple[np.ndarray, np.ndarr
 
 def _orders(path: Path, numbers: str) -> np.ndarray:
     found = numbers.split()
-    if len(found) != NR_PAGE_ORDERS or not all(n.isdigit() for n in found):
+    if len(found) != NR_PAGE_ORDERS or not all(re.fullmatch(r"[0-9]{1,18}", n) for n in found):
         raise UserError(
             f"{path}: free blocks of {len(found)} orders, {NR_PAGE_ORDERS} are modelled (x86-64, "
             "pages of 4 KiB); capture another machine"
@@ -180,7 +181,8 @@ def kernel_mapping(root: Path) -> list[tuple[int, int, str]] | None:
         return None
     line = re.compile(r"0x([0-9a-f]{16})-0x([0-9a-f]{16})\s+\S+\s+(.*?)(pte|pmd|pud)$")
     found = [m for m in map(line.match, part.splitlines()) if m]
-    first = int(found[0][1], 16) & -(1 << 39) if found else 0
+    # It begins at some GiB (arch/x86/mm/kaslr.c: kernel_randomize_memory()).
+    first = int(found[0][1], 16) & -(1 << 30) if found else 0
     return [
         ((int(m[1], 16) - first) >> 12, (int(m[2], 16) - int(m[1], 16)) >> 12, m[4])
         for m in found

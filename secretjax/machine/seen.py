@@ -40,6 +40,7 @@ from secretjax.mm.words import NR_PAGE_ORDERS, PAGEBLOCK_ORDER, PAGEBLOCK_PAGES
 FORMAT = "secretjax-capture/1"
 REMEDY = "capture the machine again"
 MOST_PAGES = 1 << 28  # of a zone: 1 TiB
+MOST_ALL = 1 << 30  # of all zones
 MOST_PFN = 1 << 40
 PIECE = 1 << 13  # regions counted at once
 LEVELS = ("4k", "2M", "1G")
@@ -204,7 +205,7 @@ def read(path: str | Path) -> Capture:
         names = archive.strings("page_classes", 255)
         if names != CLASSES:
             raise UserError(f"its page_classes are not those of this version; {REMEDY}")
-        zones = tuple(_zone(archive, k, row) for k, row in enumerate(rows))
+        zones = tuple(_zones(archive, rows))
         fields = zones[0].fields
         checked_settings(about["settings"] | {"total_pages": 1}, fields, REMEDY)
         texts = [about["kernel"], about["secretmem"], *about["missing"]]
@@ -238,14 +239,26 @@ def _check_numbers(where: str, found: dict, keys) -> None:
         raise UserError(f"{where} should hold whole numbers for {', '.join(keys)}; {REMEDY}")
 
 
-def _zone(archive: Archive, k: int, row: Any) -> ZoneSeen:
-    where = f"zones[{k}]"
-    _check_fields(where, row, ROW)
-    _check_numbers(f"{where}: fields", row["fields"], ZONE_FIELDS)
+def _zones(archive: Archive, rows: list[Any]) -> Iterator[ZoneSeen]:
+    """Each zone; how many pages they have together is known before anything is unpacked."""
+    pages = 0
+    for k, row in enumerate(rows):
+        where = f"zones[{k}]"
+        _check_fields(where, row, ROW)
+        _check_numbers(f"{where}: fields", row["fields"], ZONE_FIELDS)
+        start, end = row["fields"]["start_pfn"], row["fields"]["end_pfn"]
+        if not 0 <= start < end <= MOST_PFN or end - start > MOST_PAGES:
+            raise UserError(f"{where} spans pfns {start} to {end}, at most 1 TiB is read; {REMEDY}")
+        pages += end - start
+    if pages > MOST_ALL:
+        raise UserError(f"its zones have {pages} pages, at most {MOST_ALL} are read; {REMEDY}")
+    for k, row in enumerate(rows):
+        yield _zone(archive, f"zones[{k}]", k, row)
+
+
+def _zone(archive: Archive, where: str, k: int, row: dict[str, Any]) -> ZoneSeen:
     fields = {key: row["fields"][key] for key in ZONE_FIELDS}
     start, end = fields["start_pfn"], fields["end_pfn"]
-    if not 0 <= start < end <= MOST_PFN or end - start > MOST_PAGES:
-        raise UserError(f"{where} spans pfns {start} to {end}, at most 1 TiB is read; {REMEDY}")
     if not 0 <= fields["managed"] <= end - start or not re.fullmatch(r"\w{1,32}", row["zone"]):
         raise UserError(f"{where}: its name or its managed pages cannot be; {REMEDY}")
     shapes: dict[str, tuple[int | None, ...]] = {

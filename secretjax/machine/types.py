@@ -41,7 +41,7 @@ def draw(
     """The type of each pageblock.
 
     counts: pages in use of each of KINDS. free: free blocks of each order that begin in it; a
-    block of order 10 counts in the first of its two pageblocks, the second one has a row of -1.
+    block of order 10 counts in the first of its two pageblocks; the second has none of its own.
     type_blocks, type_free: the totals; those of free blocks are used as far as they go.
     """
     found = np.full(len(counts), -1, np.int64)

@@ -10,7 +10,7 @@ UNSEEN = {Event.SPLIT_1G}
 PAGES, BLOCKS, CALLS = "pages", "blocks", "calls"
 ABOUT = {
     Event.ALLOCATED: ("blocks handed out by the buddy", BLOCKS, None, "mm_page_alloc_zone_locked"),
-    Event.FREED: ("blocks given back to the buddy", BLOCKS, None, "mm_page_free"),
+    Event.FREED: ("blocks given back to the buddy", BLOCKS, None, "mm_page_pcpu_drain"),
     Event.CLAIMED: (
         "pageblocks claimed by another type",
         "pageblocks",
@@ -50,7 +50,7 @@ ABOUT = {
         "secret pages moved",
         PAGES,
         "lower",
-        "copied through a temporary mapping",
+        "copied through a mapping made for it",
     ),
     Event.COPIED_MAPPED: (
         "secret pages moved through the direct map",
@@ -73,7 +73,7 @@ ABOUT = {
         "order-0 fallback",
     ),
     Event.REFUSED_OPEN: ("pages refused at open", PAGES, "lower", "-ENOMEM"),
-    Event.REFUSED_MMAP: ("pages refused at mmap", PAGES, "lower", "-ENOMEM"),
+    Event.REFUSED_MMAP: ("pages refused at mmap", PAGES, "lower", "-ENOMEM, -EAGAIN"),
     Event.REFUSED_FAULT: ("pages refused at the fault", PAGES, "lower", "VM_FAULT_OOM, SIGBUS"),
     Event.HUGE_TRIED: (
         "huge pages that others asked for",

@@ -32,14 +32,15 @@ def suitable(nr_free: Int32[Array, " orders"], order: int) -> Word:
 def scaled(part: Word, factor: int, whole: Word) -> Word:
     """part * factor // whole for 0 <= part <= whole < 2^31 and factor <= 1000, in 32 bits.
 
-    Long division to base 1024, so that no product overflows; 0 where `whole` is 0.
+    By doubling and adding, reduced after each, so that nothing overflows; 0 where `whole` is 0.
     """
     safe = jnp.maximum(whole, 1)
     quotient, rest = jnp.zeros_like(part), jnp.zeros_like(part).astype(jnp.uint32)
     for bit in range(factor.bit_length() - 1, -1, -1):
-        quotient, rest = 2 * quotient, 2 * rest
-        rest = rest + jnp.where((factor >> bit) & 1 == 1, part, 0).astype(jnp.uint32)
-        for _ in range(2):
+        more = jnp.where((factor >> bit) & 1 == 1, part, 0).astype(jnp.uint32)
+        quotient = 2 * quotient
+        for added in (rest, more):
+            rest = rest + added
             fits = rest >= safe.astype(jnp.uint32)
             rest = jnp.where(fits, rest - safe.astype(jnp.uint32), rest)
             quotient = quotient + fits

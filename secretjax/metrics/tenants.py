@@ -30,10 +30,10 @@ def granted(reading: Reading) -> Int32[Array, " users"]:
 def jain(got: Int32[Array, " users"], among: Int32[Array, " users"]) -> Word:
     """(sum x)^2 / (n sum x^2) of 1000 over the n users that asked; 1000 if all got nothing.
 
-    x: a grant in thousandths of the largest, rounded down, so that no square overflows.
+    x: a grant in 256ths of the largest, rounded down, so that no product of 128 users overflows.
     """
     most = jnp.max(got)
-    share = jax.vmap(lambda one: scaled(one, 1000, most))(got)
+    share = jax.vmap(lambda one: scaled(one, 256, most))(got)
     squares = (among > 0).sum(dtype=jnp.int32) * (share * share).sum(dtype=jnp.int32)
     return jnp.where(most > 0, scaled(share.sum(dtype=jnp.int32) ** 2, 1000, squares), 1000)
 

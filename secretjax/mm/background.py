@@ -28,7 +28,7 @@ from secretjax.mm.words import (
 )
 
 # Time that the task's own work takes; a huge page for a pool (hugetlb) is not zeroed.
-FAULT, HUGE_FAULT, HUGE_BLOCK, RELEASE = 100, 10_000, 10, 10
+FAULT, HUGE_FAULT, HUGE_BLOCK = 100, 10_000, 10
 SLICES = 83  # of 6 ms in half a second
 HOPELESS = 16  # MAX_RECLAIM_RETRIES: kswapd gives up
 MAX_DEFER_SHIFT = 6  # COMPACT_MAX_DEFER_SHIFT
@@ -64,14 +64,17 @@ def score(now: Registers) -> Word:
 
 
 def suitable(now: Registers, limits: Limits, order: Word):
-    """compaction_suitable(): enough free memory, and not too little fragmentation."""
+    """compaction_suitable(): enough free memory, and not too little fragmentation.
+
+    With ALLOC_CMA, so that only MIGRATE_HIGHATOMIC is not counted (__zone_watermark_unusable_free()).
+    """
     costly = order > COSTLY_ORDER
     mark = jnp.where(costly, limits.low, limits.min) + now.boost + (2 << order)
     shift = jnp.maximum(order - 3, 0)
     blocks = jnp.maximum(now.free_blocks, 1)
     index = 1000 - (1000 + ((now.free * 125) >> shift)) // blocks
     vetoed = costly & (now.free_huge == 0) & (index >= 0) & (index <= EXTFRAG_THRESHOLD)
-    return (now.free > mark) & ~vetoed
+    return (now.free - now.free_atomic > mark) & ~vetoed
 
 
 def spend(plan: Plan, when, now: Registers, time) -> None:
@@ -239,7 +242,8 @@ def direct(plan: Plan, view, choice, command: Command, now: Registers, limits: L
 def reclaim(plan: Plan, view, choice, now: Registers, limits: Limits) -> None:
     """__alloc_pages_direct_reclaim(): nothing to take, but the per-CPU lists are drained."""
     here = view.kind == Phase.RECLAIM
-    enough = now.free > limits.high + now.boost + (2 << choice.want)
+    usable = now.free - now.free_cma - now.free_atomic  # compaction_ready(): no flags
+    enough = usable > limits.high + now.boost + (2 << choice.want)
     ready = suitable(now, limits, choice.want) & enough
     plan.set(here, attempt=jnp.where(choice.passes, int(Try.LAST), int(Try.SYNC_LIGHT)))
     drain_all(plan, here & ~choice.passes & ready, now, int(Phase.FETCH))

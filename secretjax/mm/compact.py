@@ -350,7 +350,7 @@ def compacted(plan: Plan, view, command: Command, now: Registers, limits: Limits
     gave_up = (now.result == COMPLETE) | (now.result == PARTIAL)
     sync = (now.run == Run.ORDERED) | (now.run == Run.SYNC_LIGHT)
     defers = here & sync & gave_up & (now.capture < 0)
-    plan.set(defers, considered=0, shift=jnp.minimum(now.shift + 1, 6))
+    plan.set(defers, considered=0, shift=jnp.minimum(now.shift + 1, MAX_DEFER_SHIFT))
     plan.set(defers, failed_order=jnp.minimum(now.failed_order, order))
 
     thread = (now.run == Run.PROACTIVE) | (now.run == Run.ORDERED)

@@ -1,4 +1,4 @@
-"""Pools of whole pageblocks: what pmd_pool and cma_pool share.
+"""Pools of whole pageblocks: what all proposals with one share.
 
 private   each file has its pool, as in v16: pages are taken in order, freed at the file's end
 shared    one pool for all: its free pages are lists of their own (type POOL), merged as buddies

@@ -19,7 +19,7 @@ class UnmappedBlocks(PmdPool):
     a huge page (which then is asked for again); at_once, when a file has ended.
 
     It differs from a shared pmd_pool without fallback in the zeroing, in `back`, and in that
-    nobody owns the pool: there is nothing to reserve from.
+    nobody owns the pool: a reservation laid over it is nobody's proposal.
 
     Not modelled: UNMAPPED lists for other types than UNMOVABLE, per-CPU lists of unmapped pages,
     failures of the temporary mapping, how long its stale TLB entries last, order-10 blocks taken

@@ -19,7 +19,9 @@ SIMULATION = (
     "mm", "metrics", "workloads", "cases", "native", "clock.py", "engine.py", "flow.py",
     "ledger.py", "processes.py", "program.py", "registry.py", "rules.py", "runners.py", "xla.py",
 )  # fmt: skip
-LIBRARIES = ("jax", "matplotlib", "numpy", "pandas", "papermill", "pyarrow", "scipy", "seaborn")
+LIBRARIES = (
+    *("jax", "matplotlib", "numpy", "pandas", "papermill", "pyarrow", "SALib", "scipy", "seaborn"),
+)
 ROOT = project.PACKAGE
 
 
@@ -60,8 +62,13 @@ def _own_sources(kind: str, name: str) -> dict[str, str]:
         if file in found or not file.is_file():
             continue
         found.append(file)
-        nodes = ast.walk(ast.parse(file.read_text(encoding="utf-8")))
+        nodes = list(ast.walk(ast.parse(file.read_text(encoding="utf-8"))))
         imports = {n.module or "" for n in nodes if isinstance(n, ast.ImportFrom)}
+        for n in nodes:
+            if isinstance(n, ast.Import):
+                imports |= {name.name for name in n.names}
+            elif isinstance(n, ast.ImportFrom) and n.module == package:
+                imports |= {f"{package}.{name.name}" for name in n.names}
         inside = [module for module in imports if module.startswith(f"{package}.")]
         wanted += [folder / f"{module.rpartition('.')[2]}.py" for module in inside]
     return sources(*[str(file.relative_to(ROOT)) for file in found])
@@ -86,7 +93,10 @@ def kernel_key(study: Params, case: Path) -> str:
     answers = sorted(case.parent.glob(f"{case.name.partition('.')[0].partition('@')[0]}.*"))
     inputs = {
         "simulation": _simulation(),
-        "sources": sources("proposals", "admission", "predict.py", "study/kernel.py"),
+        "sources": sources(
+            *("proposals", "admission", "predict.py", "replay.py", "hugetlb.py"),
+            *("study/kernel.py", "study/tables.py"),
+        ),
         "files": {f.name: file_digest(f) for f in {case, *answers}},
         "scale": [study.kernel_states, study.seed],
     }

@@ -16,7 +16,7 @@ from pathlib import Path
 import jax
 import psutil
 
-from secretjax import cases, engine, predict
+from secretjax import ageing, cases, engine, predict
 from secretjax.errors import UserError
 from secretjax.mm.words import PAGEBLOCK_PAGES
 from secretjax.study.params import Ageing, Demand, Params
@@ -108,5 +108,5 @@ def _bytes(common) -> int:
 
 
 def _recipe(item: Ageing) -> int:
-    # A handle for each page and no more; rows are asked for in pieces, the longest of them boot.
-    return state_bytes(item.pages, item.pages, item.pages)
+    plan = ageing.make(item.recipe).plan(item.pages, engine.generator(0, 0))
+    return state_bytes(item.pages, len(plan.slots.order), plan.longest)

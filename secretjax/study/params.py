@@ -124,10 +124,12 @@ class Params(Strict):
         """The captured kernel's cases to compare with, largest first; none if that is not asked."""
         if not self.kernel_states:
             return []
-        folder = self.cases_dir()
-        found = [*folder.glob("*.replay.npz"), *folder.glob("*.predict.npz")]
-        mine = [f for f in found if any(fnmatch(stem(f), p) for p in self.kernel_cases)]
+        mine = [f for f in self._cases() if any(fnmatch(stem(f), p) for p in self.kernel_cases)]
         return sorted(mine, key=lambda f: (-f.stat().st_size, f.name))
+
+    def _cases(self) -> list[Path]:
+        folder = self.cases_dir()
+        return [*folder.glob("*.replay.npz"), *folder.glob("*.predict.npz")]
 
     def machine_files(self) -> list[Path]:
         """Captures and probes of machines in the folder machines/, the newest last."""
@@ -226,6 +228,13 @@ def _check_files(params: Params, where: str) -> None:
                 raise UserError(
                     f"{where}: {key}: no file {name}{suffix} in {shelf}; {suggestion(name, known)}"
                 )
+    names = [stem(f) for f in params._cases()] if params.kernel_states else []
+    for pattern in params.kernel_cases:
+        if names and not any(fnmatch(name, pattern) for name in names):
+            raise UserError(
+                f"{where}: kernel_cases: '{pattern}' is no case of {params.cases_dir()}; "
+                f"{suggestion(pattern, names)}"
+            )
     if not os.path.isfile(params.costs_file()):
         raise UserError(
             f"{where}: costs: no file {params.costs_file()}; a path beside the params file is "

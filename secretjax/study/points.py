@@ -83,7 +83,8 @@ def _pieces(study: Params, folder: Path) -> Iterator[tuple[str, Task, pa.Schema 
         yield f"{demand.name}: {arm.name}", task, tables.SAMPLES
     for case in study.kernel_files():
         task = Task(partial(_compare, study, case), place(identity.kernel_key(study, case)))
-        yield f"kernel: {case.name.removesuffix('.npz')}", task, None
+        schema = tables.REPLAY if case.name.endswith(".replay.npz") else tables.PREDICT
+        yield f"kernel: {case.name.removesuffix('.npz')}", task, schema
     for item in study.ageing:
         task = Task(partial(_age, study, item), place(identity.ageing_key(study, item)))
         yield f"ageing: {item.recipe}", task, tables.AGED

@@ -49,12 +49,20 @@ def interval(values: Values, starts: Values, *, resamples: int = 2000, seed: int
 
 
 def _means(values: Values, starts: Values, resamples: int, rng: np.random.Generator) -> Values:
-    """Means of resampled values, each start state's by themselves."""
+    """Means of resampled values, each start state's by themselves.
+
+    Of n states n - 1 are drawn, else the spread is too small by (n - 1) / n (J. Rao, C. Wu,
+    Resampling Inference with Complex Survey Data, 1988). Start states of one state are taken
+    together; with all others, if there is but one of them.
+    """
+    names, counts = np.unique(starts, return_counts=True)
+    lone = np.isin(starts, names[counts == 1])
+    strata = np.zeros(len(starts)) if lone.sum() == 1 else np.where(lone, "", starts)
     sums = np.zeros(resamples)
-    for start in np.unique(starts):
-        group = values[starts == start]
-        drawn = rng.integers(0, len(group), (resamples, len(group)))
-        sums += group[drawn].sum(1)
+    for stratum in np.unique(strata):
+        group = values[strata == stratum]
+        drawn = rng.integers(0, len(group), (resamples, len(group) - 1))
+        sums += group[drawn].mean(1) * len(group)
     return sums / len(values)
 
 

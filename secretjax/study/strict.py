@@ -79,7 +79,7 @@ def parse(text: str, where: str) -> Any:
         ) from e
     except RecursionError as e:
         raise UserError(f"{where}: nested too deeply; at most {MAX_DEPTH} levels") from e
-    except ValueError as e:
+    except (ValueError, LookupError, AttributeError) as e:  # of a tag, too
         raise UserError(f"{where}: a value that cannot be read ({e}); put it in quotes") from e
     _refuse_what_is_not_plain(tree, where, 0)
     return tree

@@ -35,7 +35,7 @@ def run(
     one sentence if a parameter, a file or a cell is at fault.
     """
     study = params_file.load(params, overrides)
-    with _environment(results):
+    with _environment():
         folder = runs.prepare(study, results)
         with runs.locked(folder):
             print(expected.told(study, jobs), file=sys.stderr, flush=True)
@@ -92,7 +92,7 @@ def _execute(study: Params, params: Path, folder: Path, jobs: int, command: str)
 
 
 @contextmanager
-def _environment(results: Path) -> Iterator[None]:
+def _environment() -> Iterator[None]:
     """What the processes of points and notebooks start with; what the caller set stays."""
     wanted = {
         "XLA_PYTHON_CLIENT_PREALLOCATE": "false",

@@ -1,5 +1,6 @@
 """Parquet files that are the same bytes for the same rows, and that show when they are damaged."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -125,11 +126,21 @@ def samples(
             )
     metrics = sorted(values)
     rows = states * len(steps) * len(metrics)
-    columns = {name: np.full(rows, text) for name, text in names.items()}
-    columns["start"] = np.tile(np.repeat(np.array(start), len(steps)), len(metrics))
-    state = np.repeat(np.arange(states, dtype=np.int32), len(steps))
-    columns["state"] = np.tile(state, len(metrics))
-    columns["step"] = np.tile(np.array(steps), states * len(metrics))
-    columns["metric"] = np.repeat(np.array(metrics), states * len(steps))
-    columns["value"] = np.concatenate([values[m].astype(np.int64).ravel() for m in metrics])
-    return pa.table([pa.array(columns[f.name], type=f.type) for f in SAMPLES], schema=SAMPLES)
+    metric, state, step = np.indices((len(metrics), states, len(steps)), np.int32)
+    starts = sorted(set(start))
+    of_state = np.array([starts.index(name) for name in start], np.int32)
+    columns = {name: _spelled(np.zeros(rows, np.int32), [text]) for name, text in names.items()}
+    columns["start"] = _spelled(of_state[state].ravel(), starts)
+    columns["step"] = _spelled(step.ravel(), steps)
+    columns["metric"] = _spelled(metric.ravel(), metrics)
+    columns["state"] = pa.array(state.ravel())
+    numbers = [values[m].astype(np.int64).ravel() for m in metrics]
+    columns["value"] = pa.array(np.concatenate([np.zeros(0, np.int64), *numbers]))
+    return pa.table([columns[field.name] for field in SAMPLES], schema=SAMPLES)
+
+
+def _spelled(codes: np.ndarray, texts: Sequence[str]) -> pa.Array:
+    """Texts by their places: no text is held once for each row before it is written."""
+    return pa.DictionaryArray.from_arrays(pa.array(codes), pa.array(texts, pa.string())).cast(
+        pa.string()
+    )

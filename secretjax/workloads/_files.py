@@ -82,7 +82,7 @@ class Files(Workload):
             script.add(churn.rows(self.churn_per_64_pages))
 
     def arrivals(self, script: Script, churn: Churn, files: list[File], lives: list[int]):
-        """Files come one after the other and go after so many further arrivals.
+        """Files come one after the other and go just before their so-manieth further arrival.
 
         Yields after each, with how many have come.
         """

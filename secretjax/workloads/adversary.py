@@ -1,6 +1,7 @@
 """An adversary takes what each of its processes may have; then a victim asks."""
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 from secretjax.errors import UserError
 from secretjax.ledger import PROCESSES, VICTIM
@@ -24,6 +25,7 @@ class Adversary(Files):
         "all others; David Hildenbrand, February 2021: a limit for each process is none for a user"
     )
     slot = 2
+    least: ClassVar = {"files_each": 1, "victim_percent": 1}
     processes: int = 8
     percent_each: int = 5
     files_each: int = 8
@@ -32,6 +34,7 @@ class Adversary(Files):
     victim_percent: int = 5
 
     def __post_init__(self):
+        super().__post_init__()
         if not 1 <= self.processes < PROCESSES:
             raise UserError(f"adversary: processes: 1 to {PROCESSES - 1} are modelled")
 

@@ -4,8 +4,9 @@ A script does not depend on the proposal, so every proposal faces the same reque
 numbers) and differences are paired.
 """
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from enum import IntEnum
+from itertools import pairwise
 from typing import ClassVar, overload
 
 import numpy as np
@@ -34,6 +35,12 @@ class Do(IntEnum):
 
 GIVE = int(Op.PUT) | 1 << BY_HANDLE | 1 << FRESH  # the block of a handle, if it is known
 BATCH = 64  # pages touched between two rounds of background work
+
+
+def ascending(percents: tuple[int, ...]) -> None:
+    """`ValueError` unless these are steps of growth."""
+    if not percents or not all(a < b for a, b in pairwise((0, *percents, 101))):
+        raise ValueError(f"percents: found {list(percents)}, allowed are 1 to 100, ascending")
 
 
 def rounds(pages: int) -> int:
@@ -124,6 +131,7 @@ class Workload:
     label     for people
     source    where such a demand is known from
     captures  patterns of the names of the captured cases that asked like that
+    least     {option: its least value}; whole numbers without one may be 0
     """
 
     name: ClassVar[str]
@@ -131,6 +139,13 @@ class Workload:
     source: ClassVar[str]
     slot: ClassVar[int]
     captures: ClassVar[tuple[str, ...]] = ()
+    least: ClassVar[dict[str, int]] = {}
+
+    def __post_init__(self):
+        for option in fields(self):
+            value, least = getattr(self, option.name), self.least.get(option.name, 0)
+            if isinstance(value, int) and value < least:
+                raise ValueError(f"{option.name}: found {value}, {least} is the least")
 
     def secret(self, total: int) -> int:
         """Secret pages that the script will ask for, given the managed pages of the zone."""

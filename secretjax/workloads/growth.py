@@ -6,7 +6,7 @@ import numpy as np
 
 from secretjax.mm.background import FAULT
 from secretjax.mm.state import Op
-from secretjax.workloads.base import BATCH, Churn, Do, Script, Workload
+from secretjax.workloads.base import BATCH, Churn, Do, Script, Workload, ascending
 
 MOST_REST = 1_000_000
 
@@ -34,6 +34,8 @@ class Growth(Workload):
     pinned_percent: float = 0.0
 
     def __post_init__(self):
+        super().__post_init__()
+        ascending(self.percents)
         if not 0 <= self.rest <= MOST_REST:
             raise ValueError(f"rest: found {self.rest}, allowed are 0 to {MOST_REST} page faults")
         if not 0 <= self.pinned_percent <= 100:

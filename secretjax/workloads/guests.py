@@ -1,11 +1,12 @@
 """A hypervisor backs whole guests: most of memory leaves the direct map."""
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 from secretjax.errors import UserError
 from secretjax.ledger import PROCESSES
 from secretjax.workloads._files import Fleet, closes, laid_out
-from secretjax.workloads.base import Churn, Do, Script
+from secretjax.workloads.base import Churn, Do, Script, ascending
 
 
 @dataclass(frozen=True)
@@ -25,6 +26,7 @@ class Guests(Fleet):
         "guest leaves the host's direct map"
     )
     slot = 4
+    least: ClassVar = {"percent_each": 1}
     percents: tuple[int, ...] = (30, 60, 90)
     percent_each: int = 10
     turnover: int = 2
@@ -33,8 +35,9 @@ class Guests(Fleet):
 
     def __post_init__(self):
         super().__post_init__()
-        if not 1 <= self.percent_each <= min(self.percents):
-            raise UserError("guests: percent_each: 1 to the least of percents")
+        ascending(self.percents)
+        if any(percent % self.percent_each for percent in self.percents):
+            raise ValueError("percents: whole guests of percent_each are allowed")
         if self.number() + self.turnover > PROCESSES or 2 * self.turnover > self.number():
             raise UserError(f"guests: {PROCESSES} are modelled; at most half of them may turn over")
 

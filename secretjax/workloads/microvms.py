@@ -1,6 +1,7 @@
 """A fleet of microVMs: small guests that come and go, more and more of them."""
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 from secretjax.errors import UserError
 from secretjax.ledger import PROCESSES
@@ -12,8 +13,9 @@ from secretjax.workloads.base import Churn, Script
 class Microvms(Fleet):
     """`vms` microVMs arrive; each has `permille_each` of memory, one file, a user of its own.
 
-    Each is touched whole and ends after a number of further arrivals drawn geometrically, `life`
-    on average, so that life x permille_each of memory is wanted at a time once the fleet is full.
+    Each is touched whole and ends just before a further arrival; which, is drawn geometrically, the
+    `life`-th on average, so that life x permille_each of memory is wanted at a time once the fleet
+    is full.
     `density` is how many ran before the first refusal. Steps: start, vms_<share>..., released.
     """
 
@@ -24,6 +26,7 @@ class Microvms(Fleet):
         "bounds them; secret hiding for guest memory, kvm list, 2024 and 2025"
     )
     slot = 5
+    least: ClassVar = {"permille_each": 1, "life": 1}
     vms: int = 96
     permille_each: int = 10
     life: int = 40

@@ -1,6 +1,7 @@
 """Many one-page files: keys of key stores, each in a file of its own."""
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 import numpy as np
 
@@ -24,6 +25,7 @@ class SmallFiles(Workload):
         "firedancer's keyguard (pull request 9883) keep one or a few pages a file"
     )
     slot = 1
+    least: ClassVar = {"files": 1, "pages_each": 1}
     files: int = 4096
     pages_each: int = 1
     churn_per_64_files: int = 16

@@ -1,6 +1,7 @@
 """Several tenants whose files come and go: many live shortly, a few for long."""
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 from secretjax.errors import UserError
 from secretjax.ledger import PROCESSES
@@ -13,8 +14,8 @@ class Tenants(Fleet):
     """`files` files arrive, each of a tenant drawn at random, each touched whole.
 
     Tenant k asks k + 1 times as often as tenant 0. A file has 1 to 2 * `pages` - 1 pages and goes
-    after a number of further arrivals drawn geometrically: `long` on average for one in
-    `one_in_long`, else `short`. Steps: start, files_<share>..., released.
+    just before a further arrival; which, is drawn geometrically: the `long`-th on average for one
+    in `one_in_long`, else the `short`-th. Steps: start, files_<share>..., released.
     """
 
     name = "tenants"
@@ -25,6 +26,7 @@ class Tenants(Fleet):
         "(Contiguitas, ISCA 2023)"
     )
     slot = 3
+    least: ClassVar = dict.fromkeys(("files", "pages", "short", "long", "one_in_long"), 1)
     tenants: int = 4
     files: int = 96
     pages: int = 128

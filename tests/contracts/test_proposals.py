@@ -171,11 +171,6 @@ def test_names_files_and_slots_agree():
             assert cls.source and cls.label and cls.__doc__
 
 
-def test_every_proposal_says_what_it_does_not_model():
-    for name, cls in proposals.table().items():
-        assert "Not modelled" in cls.__doc__, name
-
-
 def test_a_reservation_needs_a_pool():
     demand = workloads.make("growth")
     with pytest.raises(UserError, match="has no pool"):

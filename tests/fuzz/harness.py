@@ -19,6 +19,7 @@ from tests.fuzz.readers import READERS, Read
 
 SECONDS = 10  # of one input
 MIB = 1024
+HUNG = 60  # seconds after which the process ends itself, where no signal gets through
 LONGEST = 2500  # characters of a sentence
 
 
@@ -107,7 +108,7 @@ def many(reader: str, first: int, count: int, keep: Path | None = None) -> Found
     found = Found(reader)
     tried(reader, first)  # what is made once, and imported late, is no input's
     for seed in range(first, first + count):
-        faulthandler.dump_traceback_later(6 * SECONDS, exit=True)  # where no signal gets through
+        faulthandler.dump_traceback_later(HUNG, exit=True)
         begin, before = time.perf_counter(), peak()
         bad, good = tried(reader, seed, keep)
         found.inputs += 1

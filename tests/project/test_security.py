@@ -7,8 +7,10 @@ from pathlib import Path
 
 import nbformat
 import pytest
+import yaml
 
 from secretjax.show import answer, lab, notebook, policy, site_source
+from secretjax.study import strict
 from tests import expect, fake_run
 from tests.architecture import MODULES, PACKAGE
 from tests.project.conftest import make_run
@@ -39,8 +41,14 @@ def test_nothing_that_was_read_is_run(path):
                 told = f"{path.name}, line {node.lineno}: {keyword.arg}"
                 literal = getattr(keyword.value, "value", None)
                 assert not (keyword.arg in ("shell", "allow_pickle") and literal), told
+            if of == "yaml" and called(node) == "load":
+                assert path.name == "strict.py", "one reader, one loader: the safe one"
             if of == "np" and called(node) == "load":
                 assert "allow_pickle" in {k.arg for k in node.keywords}, f"line {node.lineno}"
+
+
+def test_yaml_is_read_by_the_safe_loader():
+    assert issubclass(strict._Loader, yaml.SafeLoader)
 
 
 def test_the_page_map_sets_no_html():

@@ -190,15 +190,28 @@ TABLE = """---[ User Space ]---
 """
 
 
-def test_debugfs_shows_the_direct_map(tmp_path):
+@pytest.mark.parametrize("base", ["0xffff888", "0xffff9e1", "0xffffa00"])  # by whole GiB, KASLR
+def test_debugfs_shows_the_direct_map(tmp_path, base):
     file = tmp_path / "sys/kernel/debug/page_tables/kernel"
     file.parent.mkdir(parents=True)
-    file.write_text(TABLE)
+    file.write_text(TABLE.replace("0xffff888", base))
     mapping = expect.there(proc.kernel_mapping(tmp_path))
     assert mapping == [(0, 512, "pte"), (512, 1536, "pmd"), (1 << 18, 1 << 19, "pud")]
     assert capture.levels(mapping, 0, 6).tolist() == [1, 2, 2, 2, 0, 0]
     assert capture.levels(mapping, 510, 4).tolist() == [0, 0, 3, 3]
     assert proc.kernel_mapping(tmp_path / "nowhere") is None
+
+
+def test_mixed_blocks_of_page_owner_are_not_counted(start, tmp_path):
+    root = fake_proc.write(tmp_path, {(0, "DMA32"): start})
+    free, blocks = proc.pagetypeinfo(root)[0, "DMA32"]
+    with open(root / "proc/pagetypeinfo", "a") as file:  # mm/vmstat.c: ..._showmixedcount()
+        file.write("Number of mixed blocks    Unmovable      Movable  Reclaimable\n")
+        file.write("Node 0, zone    DMA32            7            8            9\n")
+    again = proc.pagetypeinfo(root)[0, "DMA32"]
+    np.testing.assert_array_equal(again[0], free)
+    np.testing.assert_array_equal(again[1], blocks)
+    assert blocks.sum() > 24
 
 
 def test_without_root_the_rest_is_kept_and_the_loss_named(start, tmp_path, monkeypatch):

@@ -137,6 +137,8 @@ class TestFairness:
             ([3, 1], [3, 3], 800),  # (3+1)^2 / (2 * (9+1)), thirds rounded down to 333
             ([2_000_000, 1_000_000], [1, 1], 900),
             ([0, 0], [4, 4], 1000),
+            ([5] * 128, [5] * 128, 1000),  # as many users as there may be
+            ([2_000_000] * 127 + [0], [1] * 128, 992),
         ],
     )
     def test_jain(self, granted, asked, index):
