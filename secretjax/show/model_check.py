@@ -1,12 +1,15 @@
 """What notebook 10 says about the comparison with a captured kernel, from its numbers."""
 
+import re
+
 import numpy as np
 import pandas as pd
 from IPython.display import HTML, Markdown
 from scipy.stats import bootstrap
 
+from secretjax.show import sentences
 from secretjax.show.answer import plain
-from secretjax.show.notebook import Study, table
+from secretjax.show.notebook import FEW, Study, table
 from secretjax.study.kernel import TOLERANCE, agrees
 
 SCENARIOS = {
@@ -20,23 +23,23 @@ SCENARIOS = {
 }
 RULES = {"K511": "Linux 5.0 to 6.9", "K610": "6.10 to 6.12.28", "K612y": "6.12.29 and later"}
 MIB = 256  # pages
-NONE = Markdown("*This study was run without the comparison with the kernel.*")
-FEW = Markdown("*This study leaves those cases out; `params/kernel.yaml` compares all of them.*")
 
 
 def machine(study: Study) -> Markdown:
     """The captured machines."""
-    if not len(study.replays) or not len(study.predictions):
-        return NONE
-    both = pd.concat([study.replays, study.predictions])
-    kernels = ", ".join(sorted(set(study.replays["kernel"])))
+    there = [rows for rows in (study.replays, study.predictions) if len(rows)]
+    if not there:
+        return study.left_out()
+    both = pd.concat(there)
+    counts = ((study.replays, "recorded streams"), (study.predictions, "cases to predict"))
+    told = [f"{rows['case'].nunique()} {words}" for rows, words in counts if len(rows)]
     low, high = -(-both["pages"].min() // MIB), -(-both["pages"].max() // MIB)
+    kernels = study.kernels()
     size = " to ".join(plain(int(pages)) for pages in sorted({low, high}))
     cpus = ", ".join(str(n) for n in sorted(set(both["cpus"])))
     return Markdown(
-        f"Captured kernels: Linux {kernels}. CPUs: {cpus}; zones of {size} MiB. "
-        f"{study.replays['case'].nunique()} recorded streams and "
-        f"{study.predictions['case'].nunique()} cases to predict. Fallback rules: "
+        f"{f'Captured kernels: {kernels}. ' if kernels else ''}CPUs: {cpus}; zones of {size} MiB. "
+        f"{sentences.listed(told)}. Fallback rules: "
         f"{', '.join(f'`{name}` ({RULES[name]})' for name in sorted(set(both['fallback'])))}."
     )
 
@@ -44,7 +47,7 @@ def machine(study: Study) -> Markdown:
 def replay_table(study: Study) -> HTML | Markdown:
     """Every compared stream: pfns and lists equal to the kernel's, and the paths it takes."""
     if not len(study.replays):
-        return NONE
+        return study.left_out()
     mine = study.replays
     words = {
         "case": "stream",
@@ -63,7 +66,7 @@ def replay_table(study: Study) -> HTML | Markdown:
 def replay_covers(study: Study) -> Markdown:
     """Which paths the recorded streams take, and which they never do."""
     if not len(study.replays):
-        return NONE
+        return study.left_out()
     mine = study.replays
     paths = {
         "allocations": "requests",
@@ -90,7 +93,7 @@ def other_rules(study: Study) -> HTML | Markdown:
     every = [f"blocks_{rules}" for rules in RULES]
     rows = rows[rows[every].gt(0).any(axis=1)] if len(rows) else rows
     if not len(rows):
-        return FEW if len(study.replays) else NONE
+        return study.left_out()
     told = {"stream": rows["case"], "recorded under": rows["fallback"]}
     for rules, versions in RULES.items():
         counts = rows[[f"blocks_{rules}", f"steals_{rules}"]].astype("Int64").astype(str)
@@ -104,7 +107,7 @@ def two_kernels(study: Study) -> HTML | Markdown:
     rows = study.predictions
     rows = rows[rows["metric"].eq("dm_2m_split")] if len(rows) else rows
     if not len(rows):
-        return NONE
+        return study.left_out()
     name = rows["case"].str.removesuffix("_k61")
     told = []
     for key, part in rows.groupby([name, rows["step"]], sort=False):
@@ -125,7 +128,7 @@ def two_kernels(study: Study) -> HTML | Markdown:
 def by_scenario(study: Study) -> HTML | Markdown:
     """Figures inside their tolerance, by what was done to the kernel."""
     if not len(study.predictions):
-        return NONE
+        return study.left_out()
     judged = study.predictions[study.predictions["agrees"].notna()]
     rows = []
     for (name, rules), part in judged.groupby(["scenario", "fallback"], sort=True):
@@ -144,7 +147,7 @@ def by_step(study: Study) -> HTML | Markdown:
     rows = study.predictions
     rows = rows[rows["agrees"].notna() & rows["scenario"].isin(["a", "b"])] if len(rows) else rows
     if not len(rows):
-        return NONE
+        return study.left_out()
     good = rows.assign(agrees=rows["agrees"].astype(bool))
     counts = good.groupby(["metric", "step"], sort=False)["agrees"].agg(["sum", "size"])
     told = counts.apply(lambda n: f"{n['sum']} of {n['size']}", axis=1).unstack("step")
@@ -152,25 +155,26 @@ def by_step(study: Study) -> HTML | Markdown:
 
 
 def base(case: str) -> str:
-    """The machine state of a case, without which run of it this is."""
-    return case.removesuffix("_rep")
+    """The machine state and kernel of a case, without which run of it this is."""
+    return re.sub(r"_rep(?=_k61$|$)", "", case)
 
 
 def repeated(study: Study) -> HTML | Markdown:
     """How well one run of the kernel foretells another from the same demand, next to the model."""
     told = repeats(study.predictions)
-    return table(pd.DataFrame(told)) if told else FEW if len(study.predictions) else NONE
+    return table(pd.DataFrame(told)) if told else study.left_out()
 
 
 def repeats(rows: pd.DataFrame) -> list[dict]:
     """The lines of `repeated`: each case that the kernel ran twice, both ways."""
     rows = rows[rows["agrees"].notna()] if len(rows) else rows
-    told = []
-    for name in dict.fromkeys(rows["case"]) if len(rows) else ():
-        both = (rows[rows["case"] == n] for n in (name, f"{name}_rep"))
-        runs = [part.set_index(["step", "metric"]) for part in both]
-        if not len(runs[1]):
+    told, cases = [], list(dict.fromkeys(rows["case"])) if len(rows) else []
+    for name in cases:
+        twin = next((case for case in cases if case != name and base(case) == name), None)
+        if twin is None:
             continue
+        both = (rows[rows["case"] == n] for n in (name, twin))
+        runs = [part.set_index(["step", "metric"]) for part in both]
         for one, other in (runs, runs[::-1]):
             guesses = ((key, value, other["kernel"][[key]]) for key, value in one["kernel"].items())
             within = sum(bool(agrees(key[1], v, guess.to_numpy())) for key, v, guess in guesses)
@@ -189,7 +193,7 @@ def unevictable(study: Study) -> HTML | Markdown:
         tight = rows["step"].isin(["secret_20", "secret_30"])
         rows = rows[tight & rows["metric"].isin(["dm_2m_split", "migrate_failed"])]
     if not len(rows):
-        return NONE
+        return study.left_out()
     state = rows["case"].map(base)
     spared = state.str.endswith("_unev0")
     told = []
@@ -199,7 +203,7 @@ def unevictable(study: Study) -> HTML | Markdown:
         on, off = part[~spared[part.index]], part[spared[part.index]]
         if len(on) and len(off):
             told.append(changed(key, on, off))
-    return table(pd.DataFrame(told)) if told else FEW if len(study.predictions) else NONE
+    return table(pd.DataFrame(told)) if told else study.left_out()
 
 
 def changed(key: tuple[str, str, str], on: pd.DataFrame, off: pd.DataFrame) -> dict:
@@ -226,7 +230,7 @@ def changed(key: tuple[str, str, str], on: pd.DataFrame, off: pd.DataFrame) -> d
 def tolerances(study: Study) -> Markdown:
     """The rule by which a figure agrees."""
     if not len(study.predictions):
-        return NONE
+        return study.left_out()
     used = [metric for metric in TOLERANCE if metric in set(study.predictions["metric"])]
     exact = [f"`{m}`" for m in used if not any(TOLERANCE[m])]
     loose = [f"`{m}` {tolerance(*TOLERANCE[m])}" for m in used if any(TOLERANCE[m])]
@@ -247,7 +251,7 @@ def tolerance(absolute: float | int, relative: float | int) -> str:
 def misses(study: Study) -> HTML | Markdown:
     """Every figure outside its tolerance, with its reason."""
     if not len(study.predictions):
-        return NONE
+        return study.left_out()
     judged = study.predictions[study.predictions["agrees"].notna()]
     missed = judged[~judged["agrees"].astype(bool)]
     columns = ["case", "step", "metric", "kernel", "mean", "low", "high", "reason"]

@@ -32,7 +32,8 @@ from secretjax.show.measured import Measured, words
 from secretjax.study import runs, sensitivity
 from secretjax.study.sensitivity import Sensitivity
 
-NO_KERNEL = "*This study was run without the comparison with the kernel.*"
+NO_KERNEL = Markdown("*This study was run without the comparison with the kernel.*")
+FEW = Markdown("*This study leaves those cases out; `params/kernel.yaml` compares all of them.*")
 PAIRS = (("pmd_pool", "per_page"), ("cma_pool", "per_page"), ("migratable", "per_page"))
 TOLD = {True: "as claimed", False: "not as claimed", None: "the interval says neither"}
 ONE_KERNEL = "*Here each state runs under its own kernel's rules; `params/fallback.yaml` compares.*"
@@ -63,8 +64,19 @@ class Study(Measured):
 
     def kernel_rests_on(self) -> str:
         """What a figure of the comparison with the kernel rests on, for its caption."""
-        cases, kernels = self.predictions["case"].nunique(), sorted(set(self.replays["kernel"]))
-        return f"Run {self.run.run_id}: {cases} cases of captured Linux {' and '.join(kernels)}."
+        cases, kernels = self.predictions["case"].nunique(), self.kernels()
+        return (
+            f"Run {self.run.run_id}: {cases} cases{f' of captured {kernels}' if kernels else ''}."
+        )
+
+    def kernels(self) -> str:
+        """The captured kernels, as the recorded streams name them; nothing without a stream."""
+        names = sorted(set(self.replays["kernel"])) if len(self.replays) else []
+        return f"Linux {' and '.join(names)}" if names else ""
+
+    def left_out(self) -> Markdown:
+        """What is said of cases that are not in this run."""
+        return FEW if len(self.replays) or len(self.predictions) else NO_KERNEL
 
     # the study and its plug-ins
 
@@ -315,20 +327,20 @@ class Study(Measured):
     def replay_answer(self) -> Markdown:
         """The replay cases in a sentence."""
         if not len(self.replays):
-            return Markdown(NO_KERNEL)
+            return self.left_out()
         mine = self.replays
         total = {c: int(mine[c].sum()) for c in ("same_pfn", "requests", "lists_equal", "lists")}
         return Markdown(
             f"**{plain(total['same_pfn'])} of {plain(total['requests'])} allocations got the very "
             f"pfn that the kernel gave**, and {plain(total['lists_equal'])} of "
             f"{plain(total['lists'])} free lists were equal in their order, over {len(mine)} "
-            f"recorded streams of Linux {' and '.join(sorted(set(mine['kernel'])))}."
+            f"recorded streams of {self.kernels()}."
         )
 
     def predict_answer(self) -> Markdown:
         """The predict cases in a sentence."""
         if not len(self.predictions):
-            return Markdown(NO_KERNEL)
+            return self.left_out()
         judged = self.predictions[self.predictions["agrees"].notna()]
         splits = judged[judged["metric"].eq("dm_2m_split")]
         early = splits[splits["step"].isin(["secret_5", "secret_10"])]

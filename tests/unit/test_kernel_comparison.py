@@ -85,7 +85,7 @@ def test_newer_rules_spread_the_same_requests_over_more_pageblocks():
     assert all(f"{rules}, {words}" in shown for rules, words in model_check.RULES.items())
     movable = row | {"blocks_K511": 0, "blocks_K612y": 0}  # says nothing of UNMOVABLE requests
     none = model_check.other_rules(Compared(pd.DataFrame([movable]), pd.DataFrame()))
-    assert none is model_check.FEW
+    assert none is notebook.FEW
 
 
 def test_figures_are_judged_and_misses_have_a_reason(compared):
@@ -136,18 +136,33 @@ def test_the_rule_of_agreement(metric, truth, model, verdict):
 @pytest.mark.parametrize("say", SAID, ids=lambda f: f.__name__)
 def test_everything_can_be_said_with_and_without_a_comparison(say, study):
     empty = Compared(pd.DataFrame(), pd.DataFrame())
-    assert say(empty) is model_check.NONE
+    assert say(empty) is notebook.NO_KERNEL
     text = say(study).data
     assert text and "nan" not in text.lower()
 
 
-def test_a_run_of_the_kernel_is_judged_by_its_other_run(compared):
-    one = compared[1][compared[1]["case"] == "b_512_s1"]
-    other = one.assign(case="b_512_s1_rep")
+def test_streams_or_cases_alone_are_a_comparison_too(study):
+    streams = Compared(study.replays, study.predictions[:0])
+    told = expect.said(model_check.machine(streams))
+    assert study.kernels() in told and " 3 recorded streams. Fallback rules" in told
+    assert model_check.by_scenario(streams) is streams.predict_answer() is notebook.FEW
+    cases = Compared(study.replays[:0], study.predictions)
+    told = expect.said(model_check.machine(cases))
+    assert "Linux" not in told.partition("Fallback")[0] and " 3 cases to predict. Fall" in told
+    assert model_check.replay_table(cases) is cases.replay_answer() is notebook.FEW
+    assert cases.kernel_rests_on() == "Run test: 3 cases."
+
+
+@pytest.mark.parametrize("kernel_of", ["", "_k61"])
+def test_a_run_of_the_kernel_is_judged_by_its_other_run(compared, kernel_of):
+    name, again = f"b_512_s1{kernel_of}", f"b_512_s1_rep{kernel_of}"
+    assert model_check.base(again) == model_check.base(name) == name
+    one = compared[1][compared[1]["case"] == name]
+    other = one.assign(case=again)
     judged = int(one["agrees"].notna().sum())
     other.loc[other.index[other["metric"] == "dm_2m_split"][:3], "kernel"] += 1000
     found = model_check.repeats(pd.concat([one, other], ignore_index=True))
-    assert [row["case"] for row in found] == ["b_512_s1", "b_512_s1_rep"]
+    assert [row["case"] for row in found] == [name, again]
     assert [row["figures"] for row in found] == [judged] * 2
     assert [row["within, by the kernel's other run"] for row in found] == [judged - 3] * 2
     assert model_check.repeats(one) == []
