@@ -79,16 +79,22 @@ def listed(ticked: Sequence[str]) -> str:
     return ticked[0] if len(ticked) == 1 else f"{', '.join(ticked[:-1])} and {ticked[-1]}"
 
 
+def share(step: str) -> str:
+    """grow_30 -> 30; nothing for a measuring point that is no share."""
+    number = step.rpartition("_")[2]
+    return number if number.isdigit() else ""
+
+
 def moment(step: str) -> str:
     """grow_30 -> 30 %, and other measuring points by their names."""
-    number = step.rpartition("_")[2]
-    return f"{number} %" if number.isdigit() else step
+    number = share(step)
+    return f"{number} %" if number else step
 
 
 def when(step: str) -> str:
     """grow_30 -> at 30 %."""
-    number = step.rpartition("_")[2]
-    return f"at {number} %" if number.isdigit() else f"at `{step}`"
+    number = share(step)
+    return f"at {number} %" if number else f"at `{step}`"
 
 
 def state_of(study: Measured, demand: str, metric: str) -> tuple[str, Numbers]:

@@ -9,6 +9,7 @@ from matplotlib.ticker import EngFormatter
 
 from secretjax.show import style
 from secretjax.show.measured import Measured, words
+from secretjax.show.sentences import share
 from secretjax.study.params import Arm
 
 OFF = 0.22  # where the step after growing stands, in units of the last growing step;
@@ -18,8 +19,8 @@ ASIDE, MOST_ASIDE = 0.008, 0.08  # of the last growing step: between two arms, a
 
 def position(step: str) -> float | None:
     """grow_30 -> 30, start -> 0; None for what is no point of growth."""
-    number = step.rpartition("_")[2]
-    return float(number) if number.isdigit() else 0.0 if step == "start" else None
+    number = share(step)
+    return float(number) if number else 0.0 if step == "start" else None
 
 
 def panels(
