@@ -27,7 +27,7 @@ def seal(site: Path) -> None:
     """Puts its policy at the top of every page of the built site."""
     for file in sorted(site.rglob("*.html")):
         page = file.read_text(encoding="utf-8")
-        ours = page if file.name == SEARCH else page.partition("</head>")[0]
+        ours = page if file == site / SEARCH else page.partition("</head>")[0]
         meta = f'<meta http-equiv="Content-Security-Policy" content="{policy(ours)}">'
         file.write_text(page.replace(HEAD, f"{HEAD}\n    {meta}", 1), encoding="utf-8")
 

@@ -24,8 +24,11 @@ from secretjax.show import policy, site_source
 
 MARK = ".secretjax-site"
 AT_FDCWD, RENAME_EXCHANGE = -100, 2
-LOADS = {"src", "srcset", "poster", "data", "background"}
+LOADS = {"src", "poster", "data", "background"}
+SETS = {"srcset", "imagesrcset"}  # of several addresses, each with its size
+OF_A_SET = re.compile(r"(?:^|\s)(?:[\d.]+[wxh])?,*((?:https?:)?//\S+)", re.IGNORECASE)
 ADDRESS = re.compile(r"^\s*(https?:)?//", re.IGNORECASE)
+REFRESH = re.compile(r"^[\s\d.]*[;,]?\s*(?:url\s*=)?\s*['\"]?", re.IGNORECASE)
 CSS_ADDRESS = re.compile(r"(?:url\(\s*|@import\s+)['\"]?\s*(?:https?:)?//[^'\")\s]+", re.IGNORECASE)
 
 
@@ -97,7 +100,13 @@ class _Loads(HTMLParser):
         self.found: list[str] = []
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        given = {key: value or "" for key, value in attrs}
+        if tag == "meta" and given.get("http-equiv", "").strip().lower() == "refresh":
+            address = REFRESH.sub("", given.get("content", ""))
+            self.found += [address] if ADDRESS.match(address) else []
         for key, value in attrs:
+            if key in SETS:
+                self.found += OF_A_SET.findall(value or "")
             fetched = key in LOADS or (tag in ("link", "image", "use") and key.endswith("href"))
             if value and fetched and ADDRESS.match(value):
                 self.found.append(value.strip())

@@ -13,6 +13,7 @@ import nbformat
 from secretjax import __version__, project
 from secretjax.errors import UserError
 from secretjax.show import answer, catalogue, reference, state_diagram, states, style
+from secretjax.study import runs
 from secretjax.study.params import Arm
 
 TEMPLATE = Path(__file__).with_name("site_template")
@@ -24,6 +25,8 @@ DATA = (
     "kernel_predict.parquet",
 )
 GROUPS = {"proposals": "Proposals", "admissions": "Admissions", "workloads": "Demands"}
+# Code within a line, from ticks to the next so many; else what would be markup, other ticks too.
+CODE = re.compile(r"(?<!`)(`+)(?!`).+?(?<!`)\1(?!`)|[\\`<{$\[\]|]")
 HIDDEN = {"parameters", "injected-parameters", "papermill-error-cell-tag"}
 
 
@@ -42,16 +45,8 @@ def write(run: Path, source: Path) -> None:
 
 
 def read_json(path: Path) -> dict[str, Any]:
-    """The object in `path`; a `UserError` says what is wrong with the file."""
-    try:
-        found = json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        return {}
-    except ValueError as e:
-        raise UserError(f"{path}: no valid JSON ({e}); run the study again") from e
-    if not isinstance(found, dict):
-        raise UserError(f"{path}: holds a {type(found).__name__}, but an object is expected")
-    return found
+    """The object in `path`, an empty one without it; `UserError` if the file is damaged."""
+    return runs.read_json(path) if path.is_file() else {}
 
 
 def read_notebook(path: Path) -> nbformat.NotebookNode:
@@ -77,9 +72,12 @@ def title(notebook: nbformat.NotebookNode, path: Path) -> str:
 
 def prose(text: str) -> str:
     """A docstring as Markdown: its code stays, what Markdown would take for markup does not."""
-    parts = re.split(r"(`+[^`]*`+)", text)
-    parts[::2] = [re.sub(r"([<{$\[\]|])", r"\\\1", part) for part in parts[::2]]
-    return "".join(parts)
+    return CODE.sub(lambda m: m.group() if m.group(1) else f"\\{m.group()}", text)
+
+
+def cell(text: str) -> str:
+    """The same for a table, where a bar ends a cell inside code too."""
+    return re.sub(r"(?<!\\)\|", r"\|", prose(text))
 
 
 def _render(name: str, **values: object) -> str:
@@ -141,7 +139,7 @@ def _plugins(source: Path) -> None:
                 "line": prose(entry.line),
                 "body": _body(entry.text),
                 "options": [
-                    {"name": o.name, "type": prose(o.type), "default": prose(o.default)}
+                    {"name": o.name, "type": cell(o.type), "default": cell(o.default)}
                     for o in entry.options
                 ],
                 "page": page,
@@ -217,7 +215,7 @@ def _reference(source: Path) -> None:
     sections = reference.params()
     for section in sections:
         section["title"], section["about"] = (prose(section[k]) for k in ("title", "about"))
-        section["rows"] = [{k: prose(v) for k, v in row.items()} for row in section["rows"]]
+        section["rows"] = [{k: cell(v) for k, v in row.items()} for row in section["rows"]]
     (source / "params.md").write_text(_render("params", sections=sections))
     folder = source / "api"
     folder.mkdir()
@@ -282,7 +280,7 @@ def _rows(values: Mapping[str, Any], prefix: str = "") -> Iterable[tuple[str, st
             yield from _rows(value, f"{prefix}{key}.")
         else:
             flat = value if isinstance(value, str) else json.dumps(value)
-            yield prose(f"{prefix}{key}"), prose(" ".join(flat.split())) or "-"
+            yield cell(f"{prefix}{key}"), cell(" ".join(flat.split())) or "-"
 
 
 def _validated(arm: Mapping[str, Any]) -> bool:

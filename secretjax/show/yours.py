@@ -4,6 +4,7 @@ The machine is the newest capture in the folder machines/ beside the params file
 the study's first start state, seen as a stock kernel would have shown it.
 """
 
+import html
 import json
 import sys
 from functools import cached_property
@@ -83,7 +84,7 @@ class Yours:
                 "have shown it. Run `secretjax capture --out params/machines/mine.npz` as root, "
                 "then this notebook again."
             )
-        return Markdown("\n".join([said, "", *[f"- {line}" for line in summary.facts(self.seen)]]))
+        return Markdown("\n".join([said, "", *_listed(summary.facts(self.seen))]))
 
     def agreement(self) -> HTML:
         """Everything that the kernel said twice."""
@@ -99,7 +100,7 @@ class Yours:
             head, *rows = answers(self.forecast)
         except UserError as error:
             return _not_modelled(error)
-        return noted("\n".join([head, "", *(f"- {row}" for row in rows)]))
+        return noted("\n".join([html.escape(head, quote=False), "", *_listed(rows)]))
 
     def figure(self, name: str) -> Image | Markdown:
         """Draws the forecast, saves it in the run folder as SVG and PNG, and shows it."""
@@ -147,12 +148,17 @@ class Yours:
             raise UserError(
                 f"{file}: is no result of `secretjax probe --out`; remove it or probe again"
             ) from error
-        return Markdown("\n".join(f"- {line}" for line in told))
+        return Markdown("\n".join(_listed(told)))
+
+
+def _listed(lines: list[str]) -> list[str]:
+    """Sentences as a list; what was read from a machine's files is text in them, never markup."""
+    return [f"- {html.escape(line, quote=False)}" for line in lines]
 
 
 def _not_modelled(error: UserError) -> Markdown:
     """A capture without root is shown as far as it goes."""
-    return Markdown(f"*No prediction: {error}.*")
+    return Markdown(f"*No prediction: {html.escape(str(error), quote=False)}.*")
 
 
 def answers(found: Forecast) -> list[str]:

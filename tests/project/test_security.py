@@ -5,6 +5,7 @@ import html
 import re
 from pathlib import Path
 
+import jinja2
 import nbformat
 import pytest
 import yaml
@@ -107,6 +108,26 @@ def test_a_policy_names_the_scripts_of_the_head_only():
     names = policy.policy(page.partition("</head>")[0])
     assert names.count("sha256-") == 1 and policy._hash("one()") in names
     assert policy._hash("two()") not in names
+
+
+def test_only_the_theme_s_page_of_the_search_may_run_what_is_in_its_body(tmp_path):
+    page = "<html><head></head><body><script>mine()</script></body></html>"
+    files = tmp_path / policy.SEARCH, tmp_path / "notebooks" / policy.SEARCH
+    files[1].parent.mkdir()
+    for file in files:
+        file.write_text(page)
+    policy.seal(tmp_path)
+    assert [policy._hash("mine()") in file.read_text() for file in files] == [True, False]
+
+
+def test_the_name_of_a_run_folder_is_text_on_the_site(tmp_path):
+    run = make_run(tmp_path, name="<b>x")
+    (tmp_path / "source").mkdir()
+    site_source._provenance(run, tmp_path / "source", {})
+    assert "<b>" not in (tmp_path / "source" / "provenance.md").read_text()
+    template = (site_source.TEMPLATE / "_templates" / "run.html").read_text()
+    shown = jinja2.Template(template).render(version="1", run="<b>x", pathto=str)
+    assert "<b>" not in shown and "&lt;b&gt;x" in shown
 
 
 def test_notebooks_have_no_javascript_of_their_own():

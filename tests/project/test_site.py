@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from markdown_it import MarkdownIt
 
 from secretjax import cli, proposals
 from secretjax.errors import UserError
@@ -164,6 +165,10 @@ def test_no_page_names_anything_to_load_from_another_host(built_site):
         "<style>@import 'https://fonts.example/x.css';</style>",
         '<p style="background: url(http://example/x.png)">x</p>',
         '<img srcset="https://example/x.png 2x">',
+        '<img srcset="a.png, //example/b.png 2x">',
+        '<img srcset="a.png 1x,//example/b.png 2x">',
+        '<meta http-equiv="Refresh" content="0;url=https://example/">',
+        """<meta http-equiv="refresh" content="5; URL='//example/x'">""",
     ],
 )
 def test_a_page_that_would_load_from_another_host_is_found(tmp_path, markup):
@@ -172,7 +177,10 @@ def test_a_page_that_would_load_from_another_host_is_found(tmp_path, markup):
 
 
 def test_a_link_to_click_is_not_a_request(tmp_path):
-    (tmp_path / "x.html").write_text('<a href="https://example/thread">the thread</a>')
+    (tmp_path / "x.html").write_text(
+        '<a href="https://example/thread">the thread</a><img srcset="data:x;base64,//8A, b.png 2x">'
+        '<meta http-equiv="refresh" content="0; url=index.html">'
+    )
     assert list(site.foreign(tmp_path)) == []
 
 
@@ -246,6 +254,27 @@ def test_docstrings_survive_as_prose():
     escaped = site_source.prose(raw)
     assert "`a <b> $c`" in escaped
     assert r"\$3" in escaped and r"\<linux" in escaped and r"\{role" in escaped
+
+
+@pytest.mark.parametrize(
+    "raw",
+    [
+        r"\<img src=x>", "``<b>x`", "` `` ` <b>`", "`\nx` <b>`", "`a\n<b>`", "`<b>``", "\\`<b>\\`",
+        r"\`<b> `x`", "```\n<b>",
+    ],
+)  # fmt: skip
+def test_no_text_is_markup(raw):
+    for text in (raw, f"x {raw} y"):
+        shown = MarkdownIt("commonmark").render(site_source.prose(text))
+        assert not re.search("<(img|b)[ >]", shown), shown
+        assert "&lt;img src=x&gt;" in shown or "&lt;b&gt;" in shown
+
+
+def test_a_bar_ends_no_cell_of_a_table():
+    for raw in ("`a|<b>x`", "a|<b>x", r"`a\|<b>x`"):
+        page = f"| what |\n| --- |\n| {site_source.cell(raw)} |\n"
+        shown = MarkdownIt("commonmark").enable("table").render(page)
+        assert shown.count("<td>") == 1 and "|&lt;b&gt;x" in shown
 
 
 def test_what_is_not_modelled_is_set_off():

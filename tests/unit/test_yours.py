@@ -39,10 +39,10 @@ def test_without_a_capture_a_lab_case_stands_in_and_says_so(made):
 
 def test_the_newest_capture_beside_the_params_file_is_shown(made):
     folder = made[0].parent / "machines"
-    seen.write(folder / "mine.npz", replace(shown_of("b_512_s1"), kernel="6.99.1"))
+    seen.write(folder / "mine.npz", replace(shown_of("b_512_s1"), kernel="6.99.1<b>"))
     mine = yours.open(*made)
     said = expect.said(mine.machine())
-    assert mine.captured and "mine.npz" in said and "Linux 6.99.1" in said
+    assert mine.captured and "mine.npz" in said and "Linux 6.99.1&lt;b&gt;" in said
     assert "NO" not in expect.said(mine.agreement()) and "yes" in expect.said(mine.agreement())
 
 
@@ -101,8 +101,9 @@ def test_the_probe_is_shown_when_there_is_one(made):
     assert "No probe was given" in expect.said(yours.open(*made).probe())
     folder = made[0].parent / "machines"
     found = probe.Probe(64, 80, 4, 87, 32, {"anonymous": 1450.0}, 0)
-    probe.write(folder / "probe.json", found, ["80 entries split"])
-    assert "80 entries split" in expect.said(yours.open(*made).probe())
+    probe.write(folder / "probe.json", found, ["80 entries split", "<b>1 < 2"])
+    said = expect.said(yours.open(*made).probe())
+    assert "80 entries split" in said and "&lt;b&gt;1 &lt; 2" in said
     (folder / "probe.json").write_text(json.dumps({"format": "x"}))
     with pytest.raises(UserError, match=r"probe\.json"):
         yours.open(*made).probe()
