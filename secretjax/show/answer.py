@@ -107,6 +107,6 @@ def plain(value: object) -> str:
     """A number to four digits, thousands set apart; nothing is "undetermined"."""
     if isinstance(value, bool) or not isinstance(value, int | float):
         return "undetermined" if value is None else html.escape(str(value))
-    if value == int(value) and abs(value) < 1e15:
+    if isinstance(value, int) or (value.is_integer() and abs(value) < 1e15):
         return f"{int(value):,}"
     return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.4g}"

@@ -129,7 +129,7 @@ def told(study: Measured, one: Conclusion) -> tuple[str, Numbers]:
     if decided:
         head = decided[0].capitalize()
     if len(decided) == 2:
-        head = f"Undetermined, depends on the {ranked[0]}"
+        head = f"Undetermined, depends on the {ranked[0]}" if ranked else "Undetermined"
     arms = [sentences.called(arm) for arm in (one.arm, one.other)]
     what = f"{' against '.join(arms)}, {words(one.metric).label}"
     text = f"{what}: **{head}**: {counted} of {len(places)} places"

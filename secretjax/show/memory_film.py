@@ -32,7 +32,8 @@ def of(study: Measured, arms: Sequence[Arm], state: int) -> HTML:
     about = f"State {state}, from {study.starts('growth')[state]}. Run {study.run.run_id}."
     film = animate({title: list(own.values()) for title, own in zones.items()}, moments, about)
     what = f"secret memory grows percent by percent, {' and '.join(zones)}. {about}"
-    return shown(film, study.run.figures_dir, f"memory_film_{state}", what)
+    name = f"memory_film_{'_'.join(arm.name for arm in arms)}_{state}"
+    return shown(film, study.run.figures_dir, name, what)
 
 
 def animate(films: Mapping[str, Sequence[Zone]], moments: Sequence[str], about: str) -> bytes:

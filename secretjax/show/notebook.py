@@ -170,14 +170,14 @@ class Study(Measured):
         if not self.demand_steps(demand):
             return self._absent("demand", demand)
         if (one := sentences.arm_of(self, arm, demand)) is None:
-            return self._absent("arm", arm)
+            return self._absent_arm(arm, demand)
         asked = next(d for d in self.params.demands if d.name == demand)
         zones = explorer.watched(self, one, asked, state)
         start = self.starts(demand)[state]
         about = (
             f"{style.label(one)}, `{demand}`: state {state}, from {start}. Run {self.run.run_id}."
         )
-        name = f"memory_map_{arm}_{state}"
+        name = f"memory_map_{demand}_{arm}_{state}"
         drawn = memory_map.draw({sentences.moment(k): z for k, z in zones.items()}, about)
         return picture(drawn, self.run.figures_dir, name, f"Map of physical memory. {about}")
 
@@ -189,13 +189,22 @@ class Study(Measured):
             return self._absent("demand", "growth")
         shown = [one for arm in arms if (one := sentences.arm_of(self, arm, "growth"))]
         if not shown:
-            return self._absent("arm", " or ".join(arms))
+            return self._absent_arm("` or `".join(arms), "growth")
         return memory_film.of(self, shown, state)
 
-    def explorer(self, demand: str = "growth", arm: str = "per_page", state: int = 0) -> Any:
-        """Widgets to look at one state under any arm, see `secretjax.show.explorer`."""
+    def explorer(self, demand: str = "", arm: str = "", state: int = 0) -> Any:
+        """Widgets to look at one state under any arm, see `secretjax.show.explorer`.
+
+        demand, arm: shown at first; `growth` and `per_page` if not given, or what there is instead
+        """
         from secretjax.show.explorer import Explorer
 
+        demand = demand or _first([d.name for d in self.params.demands], "growth")
+        if not self.demand_steps(demand):
+            return self._absent("demand", demand)
+        arm = arm or _first([a.name for a in self.facing(demand)], "per_page")
+        if sentences.arm_of(self, arm, demand) is None:
+            return self._absent_arm(arm, demand)
         return Explorer(self, demand, arm, state)
 
     def answers(self, demand: str, *metrics: str) -> Markdown:
@@ -213,7 +222,7 @@ class Study(Measured):
             return self._absent("demand", demand)
         one, two = (sentences.arm_of(self, name, demand) for name in (arm, other))
         if one is None or two is None:
-            return self._absent("arm", arm if one is None else other)
+            return self._absent_arm(arm if one is None else other, demand)
         told = [sentences.compared(self, demand, one, two, m) for m in metrics]
         for metric, (_, numbers) in zip(metrics, told, strict=True):
             self.quote(f"{demand}.{arm}-minus-{other}.{metric}", numbers)
@@ -322,6 +331,9 @@ class Study(Measured):
     def _absent(self, kind: str, name: str) -> Markdown:
         return Markdown(f"*This study has no {kind} `{name}`.*")
 
+    def _absent_arm(self, name: str, demand: str) -> Markdown:
+        return Markdown(f"*This study has no arm `{name}` under `{demand}`.*")
+
     # the comparison with the kernel
 
     def replay_answer(self) -> Markdown:
@@ -351,6 +363,10 @@ class Study(Measured):
             f"{_agreeing(late)} at 20 and 30 %, where memory gets tight and the timing of the "
             "kernel's background threads decides."
         )
+
+
+def _first(names: list[str], wanted: str) -> str:
+    return wanted if wanted in names else names[0]
 
 
 def _agreeing(rows: pd.DataFrame) -> str:

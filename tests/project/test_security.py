@@ -75,6 +75,17 @@ def test_names_of_arms_claims_and_numbers_are_escaped():
     assert EVIL not in shown and html.escape(EVIL) in shown
 
 
+@pytest.mark.parametrize(
+    ("value", "told"),
+    [
+        (float("nan"), "nan"), (float("inf"), "inf"), (-float("inf"), "-inf"), (10**400, None),
+        (1234567.0, "1,234,567"), (1e15, "1,000,000,000,000,000"), (1234, "1,234"), (0.25, "0.25"),
+    ],
+)  # fmt: skip
+def test_any_number_can_be_told(value, told):
+    assert answer.plain(value) == (told or f"{value:,}")
+
+
 def test_a_start_state_with_such_a_name_is_text_in_the_notebook(tmp_path):
     file, run = fake_run.make(tmp_path, ("keep_mapped", "per_page"), states=3, with_kernel=False)
     study = notebook.open(file, run)

@@ -62,6 +62,14 @@ def test_what_flips_says_on_what_it_depends(study, one, monkeypatch):
     assert numbers["places.better"]["value"] and numbers["places.worse"]["value"]
 
 
+def test_what_flips_for_no_factor_is_undetermined(study, one, monkeypatch):
+    say(study, monkeypatch, lambda demand, step, states: 1.0 - 2 * (demand == "growth"))
+    none = np.full(len(FACTORS), np.nan)
+    monkeypatch.setattr(conclusions, "depends", lambda *_: (none, none))
+    text, _ = conclusions.told(study, one)
+    assert "**Undetermined**: better in" in text and "depends" not in text
+
+
 def test_what_makes_no_difference_depends_on_nothing(study, one, monkeypatch):
     say(study, monkeypatch, lambda demand, step, states: 0.0)
     text, _ = conclusions.told(study, one)

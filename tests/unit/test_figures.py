@@ -1,15 +1,17 @@
 """Figures hold what they were given: the data handed to the axes, and the words around it."""
 
 import numpy as np
+import pandas as pd
 import pytest
 from matplotlib.colors import to_hex
 from matplotlib.text import Text
 
 from secretjax import admission, proposals
 from secretjax.show import figures, notebook, standing, style
-from secretjax.show.figures import _panels, exposure
+from secretjax.show.figures import _dots, _panels, exposure
 from secretjax.show.measured import words
 from secretjax.show.sentences import short
+from secretjax.study.statistics import Estimate
 from tests import expect, fake_run
 
 NAMES = list(figures.table())
@@ -278,6 +280,35 @@ def test_a_conclusion_is_better_or_worse_by_its_metric(study, monkeypatch):
             with_values(study, patch, "grow_10", metric, numbers)
             one = Conclusion(*pair, metric)
             assert VERDICTS[verdict(study, one, "growth", "grow_10", start)] == want
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_where_only_the_baseline_faces_growth_no_figure_fails(name, tmp_path):
+    made = fake_run.make(tmp_path, ("keep_mapped",), states=3, with_kernel=False)
+    figures.table()[name](notebook.open(*made))
+    style.plt.close("all")
+
+
+def test_an_arm_looks_in_dots_as_it_does_everywhere(study, monkeypatch):
+    twin = study.params.arm("pmd_pool").model_copy(update={"name": "twin"})
+    arms = [*study.arms, twin]
+    monkeypatch.setattr(study, "arms", arms)
+    found = lambda arm, metric: Estimate(1.0, 0.5, 1.5, 3)  # noqa: E731
+    drawn = _dots.dots(study, [twin], (("free_2m", "Free"),), found, columns=1)
+    (dot,) = [line for line in drawn.axes[0].get_lines() if line.get_linestyle() == "None"]
+    assert dot.get_markerfacecolor() == style.looks(arms)["twin"]["markerfacecolor"] == style.WHITE
+    style.plt.close(drawn)
+
+
+def test_maps_of_memory_are_shown_of_every_captured_state(study, monkeypatch):
+    rows = study.aged
+    more = [rows[rows["name"] == "a_512_s1"].assign(name=n, state=n) for n in (2, 3)]
+    more = [part.assign(name=f"c_{n}") for n, part in zip((2, 3), more, strict=True)]
+    monkeypatch.setitem(study.__dict__, "aged", pd.concat([rows, *more], ignore_index=True))
+    drawn = figures.table()["aged_maps"](study)
+    told = [axis.get_title(loc="left").partition(":")[0] for axis in visible(drawn)]
+    assert told[:4] == ["a_512_s1", "b_512_s1", "c_2", "c_3"]
+    style.plt.close(drawn)
 
 
 def test_the_front_is_what_nothing_beats_on_both():

@@ -234,10 +234,41 @@ def test_what_has_no_value_is_said_so(study):
 
 
 def test_an_arm_or_demand_that_is_not_in_the_study_is_named(study):
-    assert "no arm `late`" in study.compare("growth", "late", "per_page", "migrated").data
+    told = study.compare("growth", "late", "per_page", "migrated").data
+    assert told == "*This study has no arm `late` under `growth`.*"
+    for told in (
+        study.compare("guests", "pmd_pool", "per_page", "migrated"),
+        study.memory_map("per_page", "guests"), study.explorer("guests", "per_page"),
+    ):  # fmt: skip
+        assert told.data == "*This study has no arm `per_page` under `guests`.*"
+    assert "no arm `x` or `y` under" in study.memory_film("x", "y").data
+    assert "no demand `none`" in study.explorer("none").data
     assert "no demand `none`" in study.answers("none", "migrated").data
     with pytest.raises(UserError, match="did you mean 'migrated'"):
         study.answers("growth", "migratd")
+
+
+def test_a_map_and_a_film_have_files_of_their_own(study, monkeypatch):
+    monkeypatch.setattr(explorer, "watched", fake_run.watched)
+    for demand in ("growth", "small_files"):
+        study.memory_map("per_page", demand)
+    for arms in (["per_page"], ["per_page", "cma_pool+reservation"]):
+        study.memory_film(*arms)
+    for name in (
+        "memory_map_growth_per_page_0.svg", "memory_map_small_files_per_page_0.png",
+        "memory_film_per_page_0.gif", "memory_film_per_page_cma_pool+reservation_0.gif",
+    ):  # fmt: skip
+        assert (study.run.figures_dir / name).is_file(), name
+
+
+def test_the_explorer_begins_with_what_there_is(study, tmp_path, monkeypatch):
+    monkeypatch.setattr(explorer, "watched", fake_run.watched)
+    assert (study.explorer().demand.name, study.explorer().arm.value) == ("growth", "per_page")
+    assert study.explorer("guests").arm.value == study.facing("guests")[0].name != "per_page"
+    other = notebook.open(*fake_run.make(tmp_path, ("keep_mapped", "pmd_pool"), states=3))
+    object.__setattr__(other.params, "demands", other.params.demands[1:])
+    assert other.explorer().demand.name == "small_files"
+    assert other.explorer().arm.value == "keep_mapped"
 
 
 def test_arms_that_did_not_face_the_same_demand_stop_the_notebook(tmp_path):

@@ -8,7 +8,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import EngFormatter, MaxNLocator
 
 from secretjax.show import style
-from secretjax.show.measured import words
+from secretjax.show.measured import Measured, words
 from secretjax.show.sentences import short
 from secretjax.study.params import Arm
 from secretjax.study.statistics import Estimate
@@ -20,6 +20,7 @@ BETTER = {
 
 
 def dots(
+    study: Measured,
     arms: Sequence[Arm],
     metrics: Sequence[tuple[str, str]],
     found: Callable[[Arm, str], Estimate],
@@ -27,11 +28,11 @@ def dots(
     columns: int,
     differences: bool = False,
 ) -> Figure:
-    """metrics: (metric, title) each; found: what to show of an arm and metric."""
+    """metrics: (metric, title) each; found: what to show of each of `arms` and a metric."""
     style.apply()
     panel = 2.05, 0.3 * len(arms) + 0.95
     figure, axes = style.grid(len(metrics), columns, panel, (2.6, 0.4), sharey=True)
-    looks = style.looks(arms)
+    looks = style.looks(study.arms)
     for axis, (metric, title) in zip(axes, metrics, strict=True):
         for row, arm in enumerate(arms):
             _dot(axis, row, found(arm, metric), looks[arm.name], signed=differences)

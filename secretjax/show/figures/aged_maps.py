@@ -17,7 +17,7 @@ KINDS = (
     ("movable and unmovable", "#e6842a"),
     ("unmovable only", "#7f2704"),
 )
-EACH, WIDE = 3, 32  # states of a kind, pageblocks in a row
+EACH, WIDE = 4, 32  # states of a kind, pageblocks in a row
 
 
 def kinds(found: dict[str, np.ndarray]) -> np.ndarray:

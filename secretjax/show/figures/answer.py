@@ -23,6 +23,7 @@ def draw(study):
         return None
     peak = study.peak(demand)
     figure = dots(
+        study,
         study.facing(demand),
         CRITERIA,
         lambda arm, metric: study.estimate(demand, peak, arm, metric),

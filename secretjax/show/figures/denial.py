@@ -20,7 +20,7 @@ def draw(study):
         return None
     step = study.peak(DEMAND)
     found = lambda arm, metric: study.estimate(DEMAND, step, arm, metric)  # noqa: E731
-    figure = dots(study.facing(DEMAND), METRICS, found, columns=3)
+    figure = dots(study, study.facing(DEMAND), METRICS, found, columns=3)
     style.caption(figure, f"After both have asked. {study.rests_on(DEMAND)}")
     return figure
 

@@ -22,8 +22,12 @@ def draw(study):
     if not study.demand_steps(demand):
         return None
     peak, base = study.peak(demand), study.params.arm(study.params.baseline)
+    others = [arm for arm in study.facing(demand) if arm.name != base.name]
+    if not others:
+        return None
     figure = dots(
-        [arm for arm in study.facing(demand) if arm.name != base.name],
+        study,
+        others,
         METRICS,
         lambda arm, metric: study.difference(demand, peak, arm, base, metric),
         columns=4,

@@ -29,9 +29,11 @@ def draw(study):
     """Direct map, refusals and costs against each other, and the arms that none beats on both."""
     if not study.demand_steps(DEMAND):
         return None
-    style.apply()
     step = study.peak(DEMAND)
     arms = [a for a in study.facing(DEMAND) if a.name != study.params.baseline]
+    if not arms:
+        return None
+    style.apply()
     figure, axes = plt.subplots(1, len(PAIRS), figsize=(12.3, 4.4), layout="constrained")
     looks = style.looks(study.arms)
     for axis, pair in zip(axes, PAIRS, strict=True):
