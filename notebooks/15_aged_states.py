@@ -82,7 +82,7 @@ study.figure("aged_llfree")
 # - Both recipes ask the buddy lists directly: no per-CPU lists, no kcompactd, no reclaim, no huge
 #   pages while memory ages. What kcompactd would change is not measured.
 # - The recipe for Meta's fleet was calibrated at one size of memory, 512 MiB; others may drift.
-# - The published benchmark ran on another kernel and a hundred times the memory.
+# - The published benchmark ran on another kernel and on far more memory (125 GiB).
 #
 # ## Sources
 #

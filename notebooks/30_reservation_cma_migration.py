@@ -59,7 +59,8 @@ study.checks()
 # %% [markdown]
 # ## As secret memory grows
 #
-# Hollow markers and dashed lines are pools behind a reservation.
+# Hollow markers and broken lines are further arms of a proposal: behind an admission rule, or with
+# other options.
 
 # %%
 study.figure("growth")

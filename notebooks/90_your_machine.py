@@ -77,16 +77,18 @@ study.probe()
 # %% [markdown]
 # ## Not validated
 #
-# Three machines were probed for the first time since their boot (two CPUs, entries of 1 GiB). Two
-# missed; the model was mended after each. The third met both intervals from the capture just
-# before it, not from one eleven minutes older; README has the numbers. Which pageblocks are
-# UNMOVABLE is drawn, and the wrong ones among them lie in any GiB: so splits of 1 GiB entries are
-# predicted too high where free memory is in small pieces.
+# Four machines were probed for the first time since their boot (two CPUs, entries of 1 GiB); the
+# model was mended after each. Two missed. The third met both intervals from the capture just before
+# it, not from one eleven minutes older; the fourth missed the 2 MiB entries by one from a capture
+# before it, and both from its own; README has the numbers. Which pageblocks are UNMOVABLE is drawn,
+# and the wrong ones among them lie in any GiB: so splits of 1 GiB entries are predicted too high
+# where free memory is in small pieces.
 #
 # The lab's machines have one CPU, one zone and no 1 GiB entries. On others the per-CPU lists of
-# one CPU take part, which one is drawn; a demand meets the largest zone only and never goes on
-# to another; memory that is being compacted or reclaimed at the moment of the capture is not
-# seen as such. Nobody else does anything while secret memory grows here.
+# one CPU take part, which one is drawn; a demand meets one zone only, the one that secret memory
+# comes from, and never goes on to another; memory that is being compacted or reclaimed at the
+# moment of the capture is not seen as such. Nobody else does anything while secret memory grows
+# here.
 #
 # ## Sources
 #

@@ -58,7 +58,7 @@ study.figure("pareto")
 # - *The direct map*: splits and the flushes that they take.
 # - *Other users*: free 2 MiB blocks and the huge pages that others got; pages migrated are work
 #   that they pay for.
-# - *The user of secret memory*: what was refused at the fault, and what was held.
+# - *The user of secret memory*: what was refused at mmap and at the fault, and what a page costs.
 # - *The threat model*: exposure when pages move; whoever cannot accept any has to leave migration
 #   out.
 
