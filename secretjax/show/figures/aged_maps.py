@@ -70,7 +70,8 @@ def draw(study):
     style.caption(
         figure,
         "A square is a pageblock of 2 MiB. Above each map: unmovable memory as a share of memory, "
-        f"and the share of pageblocks that hold some of it. Run {study.run.run_id}.",
+        "and the share of pageblocks that hold some of it. The first "
+        f"{EACH} states of a kind are shown. Run {study.run.run_id}.",
     )
     return figure
 
