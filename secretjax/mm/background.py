@@ -66,7 +66,7 @@ def score(now: Registers) -> Word:
 def suitable(now: Registers, limits: Limits, order: Word):
     """compaction_suitable(): enough free memory, and not too little fragmentation.
 
-    With ALLOC_CMA, so that only MIGRATE_HIGHATOMIC is not counted (__zone_watermark_unusable_free()).
+    With ALLOC_CMA: free memory but that of MIGRATE_HIGHATOMIC (__zone_watermark_unusable_free()).
     """
     costly = order > COSTLY_ORDER
     mark = jnp.where(costly, limits.low, limits.min) + now.boost + (2 << order)
