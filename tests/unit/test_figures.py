@@ -12,7 +12,7 @@ from secretjax.show.figures import _dots, _panels, exposure
 from secretjax.show.measured import words
 from secretjax.show.sentences import short
 from secretjax.study.statistics import Estimate
-from tests import expect, fake_run
+from tests import fake_run
 
 NAMES = list(figures.table())
 OF_KERNEL = [name for name in NAMES if name.startswith("kernel")]
@@ -282,13 +282,6 @@ def test_a_conclusion_is_better_or_worse_by_its_metric(study, monkeypatch):
             assert VERDICTS[verdict(study, one, "growth", "grow_10", start)] == want
 
 
-@pytest.mark.parametrize("name", NAMES)
-def test_where_only_the_baseline_faces_growth_no_figure_fails(name, tmp_path):
-    made = fake_run.make(tmp_path, ("keep_mapped",), states=3, with_kernel=False)
-    figures.table()[name](notebook.open(*made))
-    style.plt.close("all")
-
-
 def test_an_arm_looks_in_dots_as_it_does_everywhere(study, monkeypatch):
     twin = study.params.arm("pmd_pool").model_copy(update={"name": "twin"})
     arms = [*study.arms, twin]
@@ -404,12 +397,3 @@ def test_a_figure_of_covered_arms_alone_has_no_mark(tmp_path):
     figure = figures.table()["answer"](notebook.open(*made))
     assert not any(standing.MARK in text for text in texts(figure))
     style.plt.close(figure)
-
-
-def test_a_figure_of_what_the_study_has_not_is_none(tmp_path):
-    file, run = fake_run.make(tmp_path, ("keep_mapped", "per_page"), states=3, with_kernel=False)
-    small = notebook.open(file, run)
-    assert figures.table()["exposure"](small) is None
-    small._steps.pop("small_files")
-    assert figures.table()["small_files"](small) is None
-    assert "nothing to show" in expect.said(small.figure("kernel_splits"))
