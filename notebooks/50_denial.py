@@ -64,7 +64,7 @@ study.claims("H7", "H8", "H9")
 # %% [markdown]
 # ### Against no rule
 #
-# #### A limit of each process
+# #### A limit of each process, which lets the victim's own pages in
 
 # %%
 study.compare(
@@ -72,7 +72,7 @@ study.compare(
 )
 
 # %% [markdown]
-# #### A limit of each user
+# #### The same limit of each user
 
 # %%
 study.compare(

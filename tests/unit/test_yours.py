@@ -158,7 +158,7 @@ def test_a_machine_is_forecast():
 def test_zones_loaded_once_give_what_each_proposal_alone_does():
     machine = shown_of("b_512_s1")
     starts = forecast.start_states(machine, machine.zones[0], 2, 1)
-    demand, rule = forecast.demand({"4 MiB": 1024}, starts[0]), admission.make("none")
+    demand, rule = forecast.demand({"4 MiB": 1024}), admission.make("none")
     common = engine.prepared(starts, demand, proposals.make("keep_mapped"), rule, 1, 0)
     for name in ("per_page", "fixed_pool"):  # which is given an area at boot
         mine = forecast.simulation(common, proposals.make(name)).outcome(2, 2)
