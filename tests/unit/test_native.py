@@ -18,7 +18,7 @@ from secretjax.mm.state import FULL
 from secretjax.mm.words import Fallback
 from secretjax.native import build, emit, lane
 from secretjax.native.emit import Function, Store
-from secretjax.native.graph import FOLD, INT, Graph, signed
+from secretjax.native.graph import INT, Graph
 from secretjax.native.run import SOURCES, Native
 from secretjax.native.trace import CannotTrace, Memory, Trace
 from secretjax.proposals.per_page import PerPage

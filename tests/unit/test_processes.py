@@ -32,8 +32,8 @@ print(jax.process_count())
 """
 
 
-def ran(count: int) -> list[str]:
-    """What each of so many processes prints."""
+def ran(count: int, again: bool = True) -> list[str]:
+    """What each of so many processes prints; once more where another took the port meanwhile."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         place = f"127.0.0.1:{free.getsockname()[1]}"
@@ -46,6 +46,8 @@ def ran(count: int) -> list[str]:
         for number in range(count)
     ]  # fmt: skip
     said = [process.communicate(timeout=300) for process in started]
+    if again and any("in use" in err for _, err in said):
+        return ran(count, again=False)
     assert [p.returncode for p in started] == [0] * count, said[0][1][-2000:]
     lines = [out.splitlines() for out, _ in said]
     return ["\n".join(x for x in own if not x.startswith("[Gloo]")) for own in lines]
