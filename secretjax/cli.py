@@ -28,6 +28,7 @@ RunFolder = Annotated[
 ]
 CaseFile = Annotated[Path, typer.Argument(metavar="CASE.npz", help="A case file.")]
 
+MOST_SEED = (1 << 31) - 1  # as in params
 INTERRUPTED = 130  # what typer makes of Ctrl-C
 
 
@@ -120,7 +121,7 @@ def predict(
         typer.Option(metavar="NAME", help="Instead of what the captured kernel ran."),
     ] = None,
     states: Annotated[int, typer.Option(min=1, help="Simulations of the same start.")] = 64,
-    seed: Annotated[int, typer.Option(min=0, help="State i uses (seed, i).")] = 1,
+    seed: Annotated[int, typer.Option(min=0, max=MOST_SEED, help="State i uses (seed, i).")] = 1,
 ) -> None:
     """Predict what a case's demands will do.
 
@@ -178,7 +179,7 @@ def probe(
         Path | None, typer.Option("--out", "-o", metavar="OUT.json", help="The result.")
     ] = None,
     states: Annotated[int, typer.Option(min=1, help="States drawn from the capture.")] = 8,
-    seed: Annotated[int, typer.Option(min=0, help="State i uses (seed, i).")] = 1,
+    seed: Annotated[int, typer.Option(min=0, max=MOST_SEED, help="State i uses (seed, i).")] = 1,
 ) -> None:
     """Map real secret memory and compare.
 
@@ -192,11 +193,13 @@ def probe(
     if yes:
         print(real.WARNING.format(mib=mib), file=sys.stderr)
     found, before = real.run(mib, yes)
-    if (
-        out is not None
-    ):  # what is split stays split: nothing that follows may lose what was measured
+    # What is split stays split: nothing that follows may lose what was measured.
+    if out is not None:
         real.write(out, found, real.told_of(found))
-    told = real.compare(found, before, states, seed)
+    try:
+        told = real.compare(found, before, states, seed)
+    except UserError as e:
+        told = [*real.told_of(found), f"no prediction: {e}"]
     for line in told:
         print(line)
     if out is not None:
@@ -209,7 +212,7 @@ def age(
     out: Annotated[Path, typer.Option(metavar="DIR", help="Where the files go.")],
     states: Annotated[int, typer.Option(min=1, help="How many.")] = 8,
     pages: Annotated[int, typer.Option(help="Of 4 KiB, each; 131072 are 512 MiB.")] = 131_072,
-    seed: Annotated[int, typer.Option(min=0, help="State i uses (seed, i).")] = 1,
+    seed: Annotated[int, typer.Option(min=0, max=MOST_SEED, help="State i uses (seed, i).")] = 1,
 ) -> None:
     """Make start states that have been in use for a while.
 

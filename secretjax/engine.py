@@ -1,4 +1,4 @@
-"""Many states at once: the only place that batches, shards and draws random numbers.
+"""Many states at once: what they share, the randomness of each, and what is measured.
 
 A state is one zone with its program. `runners` says what takes states on: native code, one after
 the other, or a program of XLA on the lanes of a block that fits the cache, of which `flow` says who
@@ -25,7 +25,7 @@ from secretjax.mm.layout import HEADS, Use
 from secretjax.mm.load import load
 from secretjax.mm.reading import read
 from secretjax.mm.state import FULL, Fault, Zone
-from secretjax.mm.words import Event
+from secretjax.mm.words import PAGEBLOCK_PAGES, Event
 from secretjax.program import Program
 from secretjax.program import start as start_program
 from secretjax.proposals.base import Pooled, Proposal
@@ -43,7 +43,7 @@ class Outcome:
     steps    names of the measuring points, in order
     values   {metric: int64 [states, steps]}
     start    name of each state's start state
-    digests  uint64 [states], of each state's memory at the end: equal digests, equal bits
+    digests  uint32 [states, 2], of each state's memory at the end: equal digests, equal bits
     """
 
     steps: tuple[str, ...]
@@ -160,7 +160,7 @@ class Simulation:
         churn = Churn(self.pools[k], rng, secret, self.ageing + demand.events(total))
         script = self.script(total, churn, rng)
         fixed = np.zeros(0, np.int64)
-        anonymous = np.flatnonzero(start.page_class == start.page_classes.index("anon_lru"))
+        anonymous = self.pools[k].anonymous
         if pinned := demand.pinned(len(anonymous)):
             fixed = rng.choice(anonymous, min(pinned, len(anonymous)), replace=False)
         zone = owned(base, churn.pfn, churn.handle, self.handles, fixed)
@@ -301,7 +301,8 @@ def prepared(
     most = max(
         demand.secret(total) + Churn.slots(ageing + demand.events(total)) for total in totals
     )
-    handles = rounded(most + 1 + SPARE_HANDLES)
+    spare = max(SPARE_HANDLES, max(totals) // PAGEBLOCK_PAGES)
+    handles = rounded(most + 1 + spare)
     pools = [Pages(start) for start in starts]
     return Simulation(starts, bases, pools, demand, proposal, admission, seed, ageing, handles)
 

@@ -1,9 +1,10 @@
 """Closed loop: a captured machine's start state and demands, under the model's own dynamics.
 
-What the operations are, and what is answered, is said in `secretjax.cases.predict`. One task, one
-CPU, and kswapd and kcompactd beside it; states differ by when these get the CPU, and by what a
+The fields of operations are in `secretjax.cases.predict`; what is answered, in `answers`. One task,
+one CPU, and kswapd and kcompactd beside it; states differ by when these get the CPU, and by what a
 case leaves open (churn, pinned pages). Not modelled: the objects of the lab's churn one by one
-(pages of the same kinds come and go instead).
+(pages of the same kinds come and go instead), and so the bounds of free memory that it kept to; nor
+where the lab stopped after so many failures in a row.
 """
 
 from collections.abc import Sequence
@@ -13,10 +14,11 @@ from pathlib import Path
 import numpy as np
 
 from secretjax import admission, cases, engine, hugetlb, proposals
+from secretjax.admission._hugetlb_ops import Machine
 from secretjax.cases import PredictCase, ReplayCase, StartState
 from secretjax.errors import UserError
 from secretjax.mm.state import Op
-from secretjax.mm.words import Migratetype
+from secretjax.mm.words import PAGEBLOCK_PAGES, Migratetype
 from secretjax.program import PATIENCE
 from secretjax.replay import replay
 from secretjax.workloads._recorded import FRESH, encode
@@ -37,7 +39,6 @@ class CaseDemand(Workload):
     """The operations of a case as a workload."""
 
     ops: tuple[dict, ...]
-    start: StartState
 
     def secret(self, total):
         return sum(op["pages"] for op in self.ops if op["op"] == "secret_grow")
@@ -60,7 +61,7 @@ class CaseDemand(Workload):
         last = max((k for k, op in enumerate(self.ops) if "step" in op), default=-1)
         sizes = []
         for op in self.ops[: last + 1]:
-            write_op(script, op, sizes, churn)
+            write_op(script, op, sizes, churn, total)
             if "step" in op:
                 script.measure(f"{op['step']}/{op['op']}")
             script.add(reads(READS.get(op["op"], 0), churn.spare))
@@ -83,8 +84,11 @@ def churn_events(op: dict) -> int:
     return 2 * op["churn_per_64_pages"]
 
 
-def write_op(script: Script, op: dict, sizes: list[int], churn: Churn) -> None:
-    """The rows of one operation. sizes: pages of the files that are open, in order."""
+def write_op(script: Script, op: dict, sizes: list[int], churn: Churn, total: int) -> None:
+    """The rows of one operation.
+
+    sizes: pages of the files that are open, in order; total: managed pages of the zone
+    """
     kind = op["op"]
     if kind == "secret_grow":
         sizes.append(op["pages"])
@@ -93,8 +97,9 @@ def write_op(script: Script, op: dict, sizes: list[int], churn: Churn) -> None:
     elif kind == "thp_probe":
         script.do(Do.PROBE, op["huge_pages"])
     elif kind == "secret_free_all":
-        while sizes:
-            script.do(Do.CLOSE, sizes.pop(0))
+        for pages in filter(None, sizes):
+            script.do(Do.CLOSE, pages)
+        sizes.clear()
     elif kind == "pool_shrink":
         script.do(Do.SHRINK)
     elif kind == "cma_take":
@@ -103,7 +108,7 @@ def write_op(script: Script, op: dict, sizes: list[int], churn: Churn) -> None:
         script.add(np.array([[int(Op.COMPACT), 0]]))
     elif kind == "grow_nr_hugepages":
         by, patience = op["by"], op["stop_after_steps_without_gain"]
-        for i in range(engine.SPARE_HANDLES // by + patience):
+        for i in range(-(-(total // PAGEBLOCK_PAGES) // by) + patience):
             script.do(Do.DRAIN, by | patience << PATIENCE)
             if i % 2 == 0:  # the lab looks after every other step
                 script.add(reads(READS[kind], churn.spare))
@@ -149,14 +154,6 @@ def answers(case: PredictCase, out: engine.Outcome) -> list[dict]:
     return [{"step": step, "metrics": metrics} for step, metrics in found.items()]
 
 
-def repeated(steps, states: int) -> list[dict]:
-    """(step, {metric: one value or one a state}) as one value a state."""
-    return [
-        {"step": step, "metrics": {name: np.resize(v, states) for name, v in found.items()}}
-        for step, found in steps
-    ]
-
-
 def prepared(
     case: PredictCase, proposal: str | None, seed: int, starts: Sequence[StartState] = ()
 ) -> engine.Simulation:
@@ -164,7 +161,7 @@ def prepared(
     name, options = POOL_OF_LAB[case.start.settings["secret_pool"]]
     own = proposal in (None, name)
     chosen = proposals.make(name, **options) if own else proposals.make(proposal)
-    demand, rule = CaseDemand(case.ops, case.start), admission.make("none")
+    demand, rule = CaseDemand(case.ops), admission.make("none")
     return engine.prepared(starts or [case.start], demand, chosen, rule, seed, 0)
 
 
@@ -178,14 +175,22 @@ def predict(
 ) -> list[dict]:
     """Answers to a case: [{"step", "metrics": {name: int64 [states]}}].
 
-    The proposal defaults to what the captured kernel ran. Where a case leaves nothing open, one
-    state is simulated and stands for all, since they could not differ. starts: instead of the
-    case's own start state, in turn (`machine.infer` draws them). lanes: states at a time.
+    The proposal defaults to what the captured kernel ran. starts: instead of the case's own start
+    state, in turn (`machine.infer` draws them). lanes: states at a time. Raises `UserError` where
+    one case has operations on hugetlb mappings and others, or a proposal is to answer the former.
     """
-    if not any(op["op"] in ("secret_grow", "cma_take", "grow_nr_hugepages") for op in case.ops):
-        return repeated(hugetlb.run(case.ops, case.start, states, seed, lanes), states)
-    out = prepared(case, proposal, seed, starts).outcome(states, lanes)
-    return repeated([(s["step"], s["metrics"]) for s in answers(case, out)], states)
+    mappings = [hasattr(Machine, op["op"]) for op in case.ops if op["op"] != "nothing"]
+    if not any(mappings) and mappings:
+        return answers(case, prepared(case, proposal, seed, starts).outcome(states, lanes))
+    if not all(mappings):
+        raise UserError("ops are on hugetlb mappings in part, but a case has one kind; split it")
+    if proposal is not None:
+        raise UserError(
+            f"a case of hugetlb mappings has no secret memory, so no proposal '{proposal}'; leave "
+            "--proposal out"
+        )
+    found = hugetlb.run(case.ops, case.start, states, seed, lanes)
+    return [{"step": step, "metrics": metrics} for step, metrics in found]
 
 
 def predict_file(case: Path, out: Path, proposal: str | None, states: int, seed: int) -> None:

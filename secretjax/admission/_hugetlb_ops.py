@@ -13,7 +13,6 @@ class Mapping:
     pages: int
     reserved: bool
     touched: int = 0
-    child: int = 0  # pages that only a forked child still maps
 
 
 class Machine:
@@ -23,6 +22,7 @@ class Machine:
         self.least = blocks
         self.counters = Counters(buddy=blocks)
         self.maps: dict[str, Mapping] = {}
+        self.children: dict[str, int] = {}  # pages that only a forked child still maps
 
     @property
     def counters(self) -> Counters:
@@ -74,18 +74,20 @@ class Machine:
 
     def fork_child_writes_first_then_exits(self, map: str, pages: int) -> None:
         """The child has no reservation: it copies while pages last, and gives them back."""
+        if map not in self.maps:
+            return
         got = self._copies(pages)
         for _ in range(got):
             self.counters = hugetlb.free(self.counters)
 
     def fork_child_waits_parent_writes_first(self, map: str, pages: int) -> None:
         """The parent copies; when no page is left it takes the child's mapping away instead."""
-        self.maps[map].child += self._copies(pages)
+        if map in self.maps:
+            self.children[map] = self.children.get(map, 0) + self._copies(pages)
 
     def child_exits(self, map: str) -> None:
-        for _ in range(self.maps[map].child):
+        for _ in range(self.children.pop(map, 0)):
             self.counters = hugetlb.free(self.counters)
-        self.maps[map].child = 0
 
     def _copies(self, pages: int) -> int:
         for done in range(pages):

@@ -33,6 +33,10 @@ def _is_size(value: object) -> bool:
     return type(value) is int and 1 <= value <= LARGEST
 
 
+def _is_short(value: object) -> bool:
+    return type(value) is int and 1 <= value < 1 << 15
+
+
 def _is_flag(value: object) -> bool:
     return isinstance(value, bool)
 
@@ -52,7 +56,10 @@ def _is_bounds(value: object) -> bool:
 
 COUNT = _is_count, "a whole number from 0"
 SIZE = _is_size, "a whole number from 1"
+SHORT = _is_short, "a whole number from 1 to 32767"
 FLAG = _is_flag, "true or false"
+NEW = (lambda value: value is True), "true: pages of a file that is there are not modelled"
+HUGE = (lambda value: value == 512), "512: one huge page at a time"
 NAME = _is_name, "a name"
 BOUNDS = _is_bounds, "two whole numbers, the lower first"
 
@@ -60,7 +67,7 @@ HUGE_MAP = {"map": NAME, "pages": COUNT}
 OPS = {
     "secret_grow": {
         "pages": COUNT,
-        "new_file": FLAG,
+        "new_file": NEW,
         "stop_if_free_below": COUNT,
         "churn_per_64_pages": COUNT,
         "churn_keeps_free_between": BOUNDS,
@@ -70,13 +77,13 @@ OPS = {
     "pool_shrink": {},
     "compact_memory": {},
     "cma_take": {
-        "pages": SIZE,
-        "rounds": COUNT,
+        "pages": HUGE,
+        "rounds": SHORT,
         "stop_after_failures_in_a_row": SIZE,
         "stop_if_free_below": COUNT,
         "pinned_anonymous_pages": COUNT,
     },
-    "grow_nr_hugepages": {"by": SIZE, "stop_after_steps_without_gain": SIZE},
+    "grow_nr_hugepages": {"by": SHORT, "stop_after_steps_without_gain": SHORT},
     "set_nr_hugepages": {"pages": COUNT},
     "set_nr_overcommit_hugepages": {"pages": COUNT},
     "mmap": {**HUGE_MAP, "shared": FLAG, "noreserve": FLAG},

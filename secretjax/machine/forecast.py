@@ -60,7 +60,7 @@ def steps(zone: ZoneSeen, sizes: Iterable[tuple[int, int]] = STEPS) -> dict[str,
     return {f"{round(pages / MIB_PAGES)} MiB": pages for pages in wanted}
 
 
-def demand(pages: dict[str, int], start: StartState) -> CaseDemand:
+def demand(pages: dict[str, int]) -> CaseDemand:
     """One file a step, touched in order, then huge pages for others."""
     ops, so_far = [], 0
     for step, total in pages.items():
@@ -68,7 +68,7 @@ def demand(pages: dict[str, int], start: StartState) -> CaseDemand:
         probe = {"op": "thp_probe", "huge_pages": HUGE_PAGES}
         ops += [op | {"step": step} for op in (grow, probe)]
         so_far = total
-    return CaseDemand(tuple(ops), start)
+    return CaseDemand(tuple(ops))
 
 
 def start_states(seen: Capture, zone: ZoneSeen, states: int, seed: int) -> list[StartState]:
@@ -102,7 +102,7 @@ def forecast(
     states = states or (FEW if zone.fields["managed"] <= SMALL else FEW // 2)
     starts, scale = start_states(seen, zone, states, seed), part.share(zone)
     totals = part.demanded(list(pages.values()), scale).tolist()
-    asked = demand(dict(zip(pages, totals, strict=True)), starts[0])
+    asked = demand(dict(zip(pages, totals, strict=True)))
     names = list(names or sorted(proposals.PROPOSALS, key=lambda n: proposals.PROPOSALS[n].slot))
 
     common = engine.prepared(

@@ -117,7 +117,7 @@ METRICS = (
         "pages in use that can be moved",
         "pages",
         "higher",
-        "on an LRU list, not secret",
+        "on an LRU list, and can be migrated",
         lambda r: r.movable_pages,
     ),
 )

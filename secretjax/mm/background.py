@@ -32,7 +32,7 @@ FAULT, HUGE_FAULT, HUGE_BLOCK = 100, 10_000, 10
 SLICES = 83  # of 6 ms in half a second
 HOPELESS = 16  # MAX_RECLAIM_RETRIES: kswapd gives up
 MAX_DEFER_SHIFT = 6  # COMPACT_MAX_DEFER_SHIFT
-EXTFRAG_THRESHOLD = 500  # vm.extfrag_threshold
+EXTFRAG_THRESHOLD = 500  # vm.extfrag_threshold, whatever a capture says
 
 
 def next_random(x: Word) -> Word:
@@ -43,7 +43,7 @@ def next_random(x: Word) -> Word:
 
 
 def drawn(x: Word, most: Word | int) -> Word:
-    """0 to `most`, from a random word; `most` below 2^15."""
+    """0 to below `most`, from a random word; `most` below 2^15."""
     return ((x & 0xFFFF) * most) >> 16
 
 
@@ -66,7 +66,7 @@ def score(now: Registers) -> Word:
 def suitable(now: Registers, limits: Limits, order: Word):
     """compaction_suitable(): enough free memory, and not too little fragmentation.
 
-    With ALLOC_CMA, so that only MIGRATE_HIGHATOMIC is not counted (__zone_watermark_unusable_free()).
+    With ALLOC_CMA: free memory but that of MIGRATE_HIGHATOMIC (__zone_watermark_unusable_free()).
     """
     costly = order > COSTLY_ORDER
     mark = jnp.where(costly, limits.low, limits.min) + now.boost + (2 << order)
@@ -170,14 +170,14 @@ def take_turn(plan: Plan, when, now: Registers) -> None:
     plan.set(when, slice=time, random=random)
 
 
-def resume(plan: Plan, view, now: Registers, limits: Limits) -> None:
+def resume(plan: Plan, view, now: Registers) -> None:
     """kcompactd gets the CPU again."""
     here = view.kind == Phase.RESUME
     plan.set(here, busy=1, phase=int(Phase.BOUNDARY))
     take_turn(plan, here, now)
 
 
-def wait(plan: Plan, view, command: Command, now: Registers, limits: Limits) -> None:
+def wait(plan: Plan, view, command: Command, now: Registers) -> None:
     """The task sleeps; kcompactd, if at work, has the CPU to itself."""
     here = view.kind == Op.WAIT
     left = command.page - now.waited

@@ -35,6 +35,7 @@ from secretjax.mm.words import (
 )
 
 NO_LIMIT = MAX_PAGE_ORDER + 1
+NO_MORE = 1 << 20  # tries: as many as anybody has
 COST_MOVED = 42  # time for one page, in hundredths of a page fault (measured on the captures)
 
 
@@ -95,7 +96,8 @@ def refused(plan: Plan, when, choice, now, limits) -> None:
     give_up(plan, table & (now.target >= 0), limits)
     failed = when & (now.sub == Sub.TARGET)
     compacts = now.busy == 1
-    plan.set(failed & ~compacts, phase=int(Phase.UNDO))
+    # -ENOMEM of alloc_contig_range(): cma_alloc() stops, it has no try left
+    plan.set(failed & ~compacts, phase=int(Phase.UNDO), tries=NO_MORE)
     plan.tick(failed & ~compacts, int(Tick.MIGRATE_FAILED))
     tried = (now.flags & Bit.TRIED) != 0
     fills = failed & compacts & ~tried
@@ -151,7 +153,7 @@ def allocate(plan: Plan, view, choice, now, limits):
     boosts = small | (stolen & older & ~whole & (now.limit == NO_LIMIT))
     boost = jnp.minimum(now.boost + PAGEBLOCK_PAGES, jnp.maximum(limits.boost, now.boost))
     plan.set(boosts, boost=boost)
-    plan.raise_flag(boosts, Bit.BOOSTED)
+    plan.raise_flag(boosts & (limits.boost > 0), Bit.BOOSTED)  # boost_watermark() says so
 
     # a block is taken off its list
     take = here & (choice.how != REFUSE) & ~small

@@ -168,7 +168,7 @@ def halve(plan: Plan, view, now):
     return here
 
 
-def loose(plan: Plan, view, command, now):
+def loose(plan: Plan, view, now):
     """undo_isolate_page_range(): free blocks go back to the tails of their lists.
 
     One that is the whole pageblock may merge (unset_migratetype_isolate, __putback_isolated_page).

@@ -38,7 +38,6 @@ from secretjax.mm.plan import Plan, counted
 from secretjax.mm.search import begin_find, was_found
 from secretjax.mm.state import (
     Bit,
-    Command,
     Limits,
     Op,
     Phase,
@@ -267,7 +266,7 @@ def isolate(plan: Plan, view, now: Registers, limits: Limits):
     row = view.near0
     where, order = row >> WHERE_SHIFT, (row >> ORDER_SHIFT) & 15
     free = where == Where.BUDDY
-    enough = now.free > limits.min + (1 << order)
+    enough = now.free - now.free_atomic > limits.min + (1 << order)  # with ALLOC_CMA
     got = here & ~over & free & enough
     stops = here & ~over & free & ~enough
     used = (where == Where.NONE) & ((row & Use.USED) != 0)
@@ -340,7 +339,7 @@ def release(plan: Plan, view, now: Registers) -> None:
     plan.set(spare, cached_free=jnp.maximum(now.cached_free, begin))
 
 
-def compacted(plan: Plan, view, command: Command, now: Registers, limits: Limits) -> None:
+def compacted(plan: Plan, view, now: Registers, limits: Limits) -> None:
     """The run is over: deferral, and who goes on."""
     here = view.kind == Phase.COMPACTED
     success = now.result == SUCCESS

@@ -31,22 +31,18 @@ IN_AREA = -1  # Command.page of a TAKE that searches
 
 
 def isolate(plan: Plan, view, command, now, pages: Size):
-    """set_migratetype_isolate, of the pageblock asked for or of the first one that will do.
+    """set_migratetype_isolate, of the next pageblock of the CMA area that is not taken (cma_alloc).
 
-    In the CMA area: the next one not taken (cma_alloc); up to command.order tries.
+    Up to command.order tries.
     """
     here = (view.kind == Op.TAKE) & (command.page != ONE_FURTHER)
-    search = command.page < 0
-    over = here & search & ((now.area >= pages) | (now.tries >= command.order))
+    over = here & ((now.area >= pages) | (now.tries >= command.order))
     label = view.block & TYPE
-    idle = (view.block & (TAKEN | EDGE)) == 0
-    in_area = label == Migratetype.CMA
-    asked = label != Migratetype.ISOLATE
-    fits = jnp.where(search, in_area, asked) & idle
+    fits = (label == Migratetype.CMA) & ((view.block & (TAKEN | EDGE)) == 0)
     good = here & ~over & fits
-    plan.set(here & search & ~fits, area=now.area + PAGEBLOCK_PAGES)
+    plan.set(here & ~fits, area=now.area + PAGEBLOCK_PAGES)
     plan.set(over, area=0, tries=0)
-    plan.finish(over | (here & ~search & ~fits), -1)
+    plan.finish(over, -1)
 
     plan.set(good, start=view.p, spot=view.p, home=label, again=-1, type=int(Migratetype.ISOLATE))
     plan.write(good, "block", view.block_at, (view.block & ~TYPE) | int(Migratetype.ISOLATE))
@@ -68,8 +64,7 @@ def evacuate(plan: Plan, view, command, now) -> None:
     free_block = (row >> WHERE_SHIFT) == Where.BUDDY
     in_use = ((row >> WHERE_SHIFT) == Where.NONE) & ((row & Use.USED) != 0)
     order = (row >> ORDER_SHIFT) & 15
-    secret_stays = ((row & Use.SECRET) != 0) & (command.type != Migratetype.MOVABLE)
-    movable = ((row & Use.LRU) != 0) & ((row & Use.FIXED) == 0) & ~secret_stays
+    movable = ((row & Use.LRU) != 0) & ((row & (Use.FIXED | Use.SECRET)) == 0)
     plan.set(over, phase=int(Phase.UNHOOK))
     go = here & ~over
     held = (row >> WHERE_SHIFT) == Where.PCP  # by kcompactd, which does not have the CPU now
@@ -111,8 +106,6 @@ def undo(plan: Plan, view, command, now) -> None:
     account(plan, here, now.home, (view.block >> FREE_SHIFT) & COUNT)
     plan.set(here, phase=int(Phase.WALK), cursor=now.start, type=now.home, back=int(Phase.FAILED))
     failed = view.kind == Phase.FAILED
-    search = command.page < 0
     plan.tick(failed, int(Tick.TAKE_FAILED))
-    plan.set(failed, phase=int(Phase.FETCH), area=jnp.where(search, now.start + PAGEBLOCK_PAGES, 0))
-    plan.add(failed & search, tries=1)
-    plan.finish(failed & ~search, -1)
+    plan.set(failed, phase=int(Phase.FETCH), area=now.start + PAGEBLOCK_PAGES)
+    plan.add(failed, tries=1)

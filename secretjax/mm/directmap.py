@@ -44,6 +44,7 @@ def unmap(plan: Plan, view, command, now, limits) -> None:
     plan.set(wait, after=int(Phase.UNMAP_2M), **ask)
     do = here & ~wait & ~barred
     in_use = ((view.near0 >> WHERE_SHIFT) == Where.NONE) & ((view.near0 & Use.USED) != 0)
+    in_use = in_use & (view.p >= 0)
     plan.fault(do & ~in_use, Fault.BAD_HANDLE)
     plan.cell(0, do & in_use, view.p, 0, view.near0 | Use.UNMAPPED)
     plan.write(splits & do, "block", view.block_at, view.block | SPLIT)

@@ -42,7 +42,6 @@ from secretjax.mm.words import (
 )
 
 LRU_CLASSES = ("thp", "unevictable", "anon_lru", "file_lru")
-ABSENT_CLASSES = ("nopage", "outside_zone")
 APART: dict[int, Where] = {Migratetype.POOL: Where.POOL, Migratetype.TARGET: Where.PCP}
 
 

@@ -168,13 +168,14 @@ def read(zone: Zone, pages: int, own: dict, *, easy: Word, held: Word, program: 
     label = block & TYPE
     in_use = (kind == Where.NONE) & ((word & Use.USED) != 0)
     size = jnp.where(in_use, 1 << order, 0)
-    stays = ((word & Use.LRU) == 0) | ((word & (Use.FIXED | Use.SECRET)) != 0)
+    why = staying(zone, word, in_use)
+    stays = why.pool | why.kernel | why.listed
     held_by_users = jnp.where((word & Use.SECRET) != 0, size, 0)
     gone = jnp.where((word & Use.UNMAPPED) != 0, size, 0)
     gone = jnp.where(kind == Where.POOL, 1 << order, gone)
     free = ((kind == Where.BUDDY) & (order == k) for k in range(NR_PAGE_ORDERS))
     rows = (size, jnp.where(stays, size, 0), held_by_users, gone, is_huge(word, in_use))
-    used, stuck, secret, gone, huge, *found = in_blocks(*rows, *staying(zone, word, in_use), *free)
+    used, stuck, secret, gone, huge, *found = in_blocks(*rows, *why, *free)
     stay, free = Stays(*(x > 0 for x in found[:3])), found[3:]
     free = jnp.stack(free)
     of_type = lambda t: jnp.where(label == t, free, 0).sum(1, dtype=jnp.int32)  # noqa: E731

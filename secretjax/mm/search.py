@@ -163,7 +163,7 @@ def snatch(plan: Plan, view, now: Registers, limits: Limits):
     """__isolate_free_page() of the block found. Returns where it leaves its list."""
     here = view.kind == Phase.SNATCH
     order = now.scan_order
-    enough = now.free > limits.min + (1 << order)
+    enough = now.free - now.free_atomic > limits.min + (1 << order)  # with ALLOC_CMA
     got = here & enough
     plan.set(here & ~enough, phase=int(Phase.SINK))
     plan.set(got, page=now.cursor, order=order, type=int(Migratetype.TARGET))

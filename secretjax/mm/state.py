@@ -186,7 +186,7 @@ class Command(NamedTuple):
 
     op: Word
     order: Word
-    type: Word  # migratetype of the requester; TAKE: MOVABLE if secret pages may be moved
+    type: Word  # migratetype of the requester
     use: Word  # layout.Use bits and class of what is allocated
     handle: Word  # block addressed, -1: `page` is absolute
     owner: Word  # handle under which the answer is remembered, -1: it is not

@@ -128,6 +128,8 @@ class Graph:
 
     def make(self, op: str, *args: int) -> int:
         """An operation of `FOLD` on expressions of one type."""
+        if op in ("max", "min") and self.type(args[0]) == BOOL:
+            op = "or" if op == "max" else "and"
         nodes = [self.nodes[a] for a in args]
         type_ = BOOL if op in COMPARES else {"int": INT, "uint": UINT}.get(op, nodes[0].type)
         if all(node.op == "const" for node in nodes):

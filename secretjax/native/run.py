@@ -3,6 +3,7 @@
 import ctypes
 import os
 import platform
+import threading
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import cache
@@ -25,6 +26,7 @@ SOURCES = ("mm", "native", "ledger.py")  # of the package, from which the step's
 
 LINE = 64  # bytes
 WORDS = 2 * LINE // 4  # of two lines: a processor fetches the second with the first
+ONE = threading.Lock()  # of the threads that ask for the step, who makes it
 SHORT = 1024  # words; longer arrays of lanes touch: XLA reads them in place, threads rarely meet
 
 
@@ -38,9 +40,14 @@ def threads() -> int:
     return int(os.environ.get("NPROC", 0)) or len(os.sched_getaffinity(0))
 
 
-@cache
 def step() -> build.Code:
     """A zone's step. It is the same for all arms: their words of a row come last."""
+    with ONE:
+        return _step()
+
+
+@cache
+def _step() -> build.Code:
     root = Path(secretjax.__file__).parent
     found = [root / part for part in SOURCES]
     files = sorted(f for part in found for f in ([part] if part.is_file() else part.rglob("*.py")))

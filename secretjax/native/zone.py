@@ -34,7 +34,7 @@ def module(layout: lane.Lane) -> str:
             known[zone.now.phase] = graph.const(int(Phase.FETCH))
         texts.append(_kind(trace, layout, k, graph.specialized(roots, known)))
     chosen = Function(graph, layout).text("kind", trace(kind_of, zone.now, asked))
-    return "\n".join([emit.HEADER, _dispatch(layout, kinds), chosen, *texts, "!0 = !{}"])
+    return "\n".join([emit.HEADER, _dispatch(kinds), chosen, *texts, "!0 = !{}"])
 
 
 def _kind(trace: Trace, layout: lane.Lane, kind: int, roots: dict) -> str:
@@ -60,7 +60,7 @@ def _kind(trace: Trace, layout: lane.Lane, kind: int, roots: dict) -> str:
     return function.text(f"kind{kind}")
 
 
-def _dispatch(layout: lane.Lane, kinds: list[int]) -> str:
+def _dispatch(kinds: list[int]) -> str:
     """The function that a step enters by; the first of the module."""
     lines = ["define i32 @step(ptr %row, ptr %arrays) #0 {"]
     lines.append("  %k = call i32 @kind(ptr %row, ptr %arrays)")

@@ -236,6 +236,7 @@ class Pages:
 
     of_type   {migratetype they were asked for as: pfns}. Pages in pageblocks with hardly a free
               page are left alone: nothing comes and goes there (the kernel's own since boot)
+    anonymous pfns of those that somebody may pin
     """
 
     GAPS = 32  # free pages
@@ -252,4 +253,5 @@ class Pages:
             Migratetype.UNMOVABLE: np.isin(name, ["kernel_other", "pgtable"]) & busy,
         }
         free = free[: len(name)]
+        self.anonymous = np.flatnonzero((name == "anon_lru") & ~free)
         self.of_type = {mt: np.flatnonzero(chosen & ~free) for mt, chosen in kinds.items()}

@@ -78,7 +78,7 @@ class Memory:
         stays = [
             self.kind[p] == KERNEL
             or p // BLOCK in self.huge
-            or (self.kind[p] == ANON and bool(self.secret[p] or self.fixed[p]))
+            or (self.kind[p] == ANON and bool((self.secret[p] and not moves) or self.fixed[p]))
             for p in range(PAGES)
         ]
         for block, label in enumerate(self.type):

@@ -127,7 +127,7 @@ class Comparison:
         if not isinstance(self.other, Column):
             mean, low, high = (n + self.other for n in (d.mean, d.low, d.high))
             value = Estimate(mean, low, high, d.states)
-            return f"{sentences.span(value)}, claimed is {self.side} than {self.other:g},"
+            return f"{sentences.span(value)}, tested is {self.side} than {self.other:g},"
         against = self.other.told(study)
         if self.other.metric != self.one.metric:
             against = f"{words(self.other.metric).label}, {against}"

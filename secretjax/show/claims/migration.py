@@ -7,8 +7,8 @@ NOTEBOOK = "60_migration"
 CLAIMS = (
     Claim(
         "H12",
-        "Do migratable secret pages give huge pages back to others, at a small exposure through a "
-        "temporary mapping?",
+        "Do migratable secret pages give huge pages back to others, and are fewer of them moved, "
+        "each seen for a moment, than there are?",
         "'Map source, copy, unmap destination', perhaps through a mapping 'somewhere else' (David "
         "Hildenbrand, 2 February 2021)",
         NOTEBOOK,
@@ -17,9 +17,7 @@ CLAIMS = (
                 Column("migratable", "huge_share"), "higher", Column("per_page", "huge_share")
             ),
             Comparison(
-                Column("migratable", "exposure_us"),
-                "lower",
-                Column("migratable", "exposure_direct_map_us", times=0.1),
+                Column("migratable", "secret_copied"), "lower", Column("migratable", "granted")
             ),
         ),
     ),
