@@ -45,9 +45,13 @@ def ran(count: int, again: bool = True) -> list[str]:
         )
         for number in range(count)
     ]  # fmt: skip
-    said = [process.communicate(timeout=300) for process in started]
-    if again and any("in use" in err for _, err in said):
+    said = [started[0].communicate(timeout=300)]
+    if again and "Failed to start RPC server" in said[0][1]:
+        for process in started[1:]:
+            process.kill()
+            process.communicate()
         return ran(count, again=False)
+    said += [process.communicate(timeout=300) for process in started[1:]]
     assert [p.returncode for p in started] == [0] * count, said[0][1][-2000:]
     lines = [out.splitlines() for out, _ in said]
     return ["\n".join(x for x in own if not x.startswith("[Gloo]")) for own in lines]
