@@ -26,7 +26,8 @@ TESTS = (
     "tests/kernel/test_replay.py", "tests/kernel/test_percpu.py", "tests/unit/test_cma.py",
     "tests/unit/test_direct_map.py", "tests/unit/test_hugetlb.py", "tests/unit/test_reading.py",
     "tests/unit/test_tenants.py", "tests/unit/test_migration.py", "tests/unit/test_collapse.py",
-    "tests/unit/test_machine.py", "tests/kernel/test_predict.py", "tests/contracts",
+    "tests/unit/test_machine.py", "tests/unit/test_commit.py", "tests/unit/test_validate.py",
+    "tests/unit/test_pools.py", "tests/kernel/test_predict.py", "tests/contracts",
 )  # fmt: skip
 SECONDS = 1800.0  # that tests may take with a change
 

@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from secretjax.cases import StartState
 from tests import expect
 from tests.oracle.kernel import REFUSED, Kernel
 from tests.oracle.lists import CMA, HIGHATOMIC, ISOLATE, MOVABLE, UNMOVABLE
@@ -23,16 +24,14 @@ DEMANDS = ("tasks", "pfn", "movable", "pcp", "pcp_rows")
 SCALARS = ("count", "high", "high_min", "high_max", "batch", "alloc_factor", "free_count")
 
 
-def recorded(name: str, folder: Path) -> tuple[dict[str, np.ndarray], Pcp]:
-    """The arrays of a file in tasks/ and the oracle in its start state."""
+def start_of(name: str, folder: Path) -> tuple[dict[str, np.ndarray], StartState]:
+    """The arrays of a file in tasks/ and its start state."""
     with np.load(TASKS / f"{name}.npz") as file:
         arrays = {key: file[key] for key in file.files}
     if "case" in arrays:
-        start = expect.start(CASES / arrays["case"].item())
-    else:
-        np.savez(folder / "start.npz", **{k: v for k, v in arrays.items() if k not in DEMANDS})
-        start = expect.start(folder / "start.npz")
-    return arrays, Pcp.from_start(start)
+        return arrays, expect.start(CASES / arrays["case"].item())
+    np.savez(folder / "start.npz", **{k: v for k, v in arrays.items() if k not in DEMANDS})
+    return arrays, expect.start(folder / "start.npz")
 
 
 def answer(pcp: Pcp, tasks: np.ndarray, movable: np.ndarray) -> np.ndarray:
@@ -48,7 +47,8 @@ def answer(pcp: Pcp, tasks: np.ndarray, movable: np.ndarray) -> np.ndarray:
 
 @pytest.mark.parametrize("name", NAMES)
 def test_every_pfn_and_per_cpu_list_is_the_kernels(name, tmp_path):
-    arrays, pcp = recorded(name, tmp_path)
+    arrays, start = start_of(name, tmp_path)
+    pcp = Pcp.from_start(start)
     mine = answer(pcp, arrays["tasks"], arrays["movable"])
     np.testing.assert_array_equal(mine, arrays["pfn"])
     assert [pcp.scalars()[f"pcp_{key}"] for key in SCALARS] == arrays["pcp"].tolist()

@@ -1,6 +1,6 @@
 """A plain-Python buddy allocator, to judge the JAX one by.
 
-Written from mm/page_alloc.c (and, for K511 and K610, whose source is not at hand, from what
+Written from mm/page_alloc.c (and, for K610, whose source is not at hand, from what
 `Kernel._fall_back` says) and never from `secretjax.mm`: one function for each of the kernel's. Slow
 and obvious on purpose. It shares no representation and no code with what it judges.
 """

@@ -44,10 +44,10 @@ def changed(tmp_path: Path, path: Path, **changes) -> Path:
 
 def refused(path: Path) -> str:
     """The sentence that reading the file ends in."""
-    begin = time.perf_counter()
+    begin = time.process_time()
     with pytest.raises(UserError) as error:
         read(path)
-    assert time.perf_counter() - begin < 1
+    assert time.process_time() - begin < 1
     sentence = str(error.value)
     assert sentence.startswith(f"{path}: ")
     assert "\n" not in sentence
@@ -353,7 +353,7 @@ def test_damage_is_one_sentence_or_no_damage_at_all(tmp_path, path):
     sentences = 0
     for bad in mutations(data, np.random.default_rng(7)):
         target.write_bytes(bad)
-        begin = time.perf_counter()
+        begin = time.process_time()
         try:
             case = read(target)
         except UserError as error:
@@ -361,7 +361,7 @@ def test_damage_is_one_sentence_or_no_damage_at_all(tmp_path, path):
             sentences += 1
         else:
             assert contents(case) == whole
-        assert time.perf_counter() - begin < 1
+        assert time.process_time() - begin < 1
     assert sentences > 300
 
 

@@ -135,10 +135,17 @@ def replace_settings(start, **settings):
     return replace(start, settings=start.settings | settings)
 
 
-@pytest.mark.parametrize(("mapping", "tried"), [("unevictable", True), ("inaccessible", False)])
-def test_compaction_isolates_unevictable_secrets_in_vain_and_inaccessible_ones_not(mapping, tried):
-    """mm/compaction.c: isolate_migratepages_block(), mapping_inaccessible()."""
-    zone = hide(load(replace_settings(scattered(PAGES), mapping=mapping), 64), 16)
+@pytest.mark.parametrize(
+    ("settings", "tried"),
+    [
+        ({"mapping": "unevictable"}, True),
+        ({"mapping": "inaccessible"}, False),
+        ({"compact_unevictable_allowed": 0}, False),
+    ],
+)
+def test_compaction_isolates_unevictable_secrets_in_vain_and_others_not(settings, tried):
+    """mm/compaction.c: isolate_migratepages_block() and its ISOLATE_UNEVICTABLE."""
+    zone = hide(load(replace_settings(scattered(PAGES), **settings), 64), 16)
     before = np.asarray(zone.handle[:16])
     zone, _ = do(zone, command(Op.COMPACT))
     assert (int(zone.ticks[Tick.MIGRATE_FAILED]) > 0) == tried

@@ -10,7 +10,7 @@ import pytest
 from secretjax import engine, flow, xla
 from secretjax.mm.layout import SPLIT, WHERE_SHIFT, Use, Where
 from secretjax.mm.load import load
-from secretjax.mm.state import Op, Tick
+from secretjax.mm.state import Fault, Op, Tick
 from secretjax.mm.validate import validate
 from secretjax.workloads import _recorded as recorded
 from tests.oracle.directmap import DirectMap
@@ -84,9 +84,9 @@ def test_removing_from_a_1_gib_entry_splits_as_the_kernel_does(orders, splits, t
     assert levels(zone, GIB) == entries
 
 
-def test_all_pages_of_a_gib_one_at_a_time_need_513_tables():
-    """The pages themselves are taken 512 at a time, cut apart, and removed one by one."""
-    pages = 1 << 15  # a smaller zone under one 1 GiB entry: 64 pageblocks
+def test_pages_removed_one_by_one_split_each_2_mib_once():
+    """Half of a zone of 64 pageblocks under one entry of 1 GiB."""
+    pages = 1 << 15
     count = pages // 2
     rows = [alloc(0, k) for k in range(count)] + [act(Op.UNMAP, k) for k in range(count)]
     zone = run(fresh(pages, level=3), rows, count)
@@ -149,6 +149,19 @@ def test_random_removals_and_returns_agree_with_the_oracle(seed, collapse):
     assert table.sum() == oracle.counts["tables"]
 
 
-def test_a_page_freed_while_it_is_absent_is_a_fault():
-    rows = [alloc(0, 0), act(Op.UNMAP, 0), act(Op.FREE, 0)]
-    assert int(after(fresh(1 << 15), rows, 1).now.fault) == 2  # FREED_UNMAPPED
+def stale(op):
+    """Of handle 0, which must be known: not the first that is heard of it."""
+    return [int(op) | 1 << recorded.BY_HANDLE, 0]
+
+
+@pytest.mark.parametrize(
+    ("rows", "fault"),
+    [
+        ([alloc(0, 0), act(Op.UNMAP, 0), act(Op.FREE, 0)], Fault.FREED_UNMAPPED),
+        ([stale(Op.FREE)], Fault.BAD_HANDLE),
+        ([stale(Op.MAP)], Fault.BAD_HANDLE),
+        ([alloc(0, 0), stale(Op.FREE), alloc(0, 1), stale(Op.FREE)], Fault.BAD_FREE),
+    ],
+)
+def test_what_is_given_back_wrongly_is_a_fault(rows, fault):
+    assert int(after(fresh(1 << 15), rows, 2).now.fault) == fault

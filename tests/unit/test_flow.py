@@ -85,7 +85,7 @@ def walked(lengths: list[int], lanes: int) -> tuple[dict, int]:
         for number, pc, stop, table in zip(*map(np.asarray, (zones, *own, tables)), strict=True):
             rows = 1 + lengths[number]
             assert (table[:rows] == number).all() and not table[rows:].any()
-            assert pc <= max(stop, pc) <= lengths[number]
+            assert max(pc, stop) <= lengths[number]
         return zones, own._replace(pc=np.maximum(own.pc, np.minimum(own.pc + steps, own.stop)))
 
     def begun(number: int) -> flow.Task:

@@ -134,7 +134,7 @@ def test_a_batch_is_the_same_bits_as_its_lanes_alone():
     assert len({d.tobytes() for d in digests}) == len(batch)
 
 
-def test_a_program_compiles_once():
+def test_a_program_is_made_once():
     run = xla.stream_runner(64 * PAGEBLOCK_PAGES)
     assert run is xla.stream_runner(64 * PAGEBLOCK_PAGES)
     # JAX makes the attribute when it is imported

@@ -8,7 +8,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from secretjax import metrics
-from secretjax.metrics.free_memory import extfrag, fragmentation_index, pages, unusable_index
+from secretjax.metrics.free_memory import (
+    extfrag,
+    fragmentation_index,
+    pages,
+    scaled,
+    unusable_index,
+)
 from secretjax.mm.words import Event
 
 ORDERS = range(11)
@@ -109,3 +115,15 @@ def test_there_is_no_overflow_in_the_dtype():
     n = jnp.asarray([1 << 22, *([0] * 10)], jnp.int32)
     assert unusable_index(n, 9).dtype == np.int32
     assert int(unusable_index(n, 9)) == 1000
+
+
+def test_shares_are_scaled_without_overflow():
+    assert int(scaled(jnp.int32(2_000_000_000), 1000, jnp.int32(2_100_000_000))) == 952
+    rng = np.random.default_rng(1)
+    whole = rng.integers(1, 1 << 31, 1000)
+    part = rng.integers(0, whole + 1)
+    for factor in (100, 1000):
+        each = jax.vmap(lambda a, b, factor=factor: scaled(a, factor, b))
+        found = each(jnp.asarray(part, jnp.int32), jnp.asarray(whole, jnp.int32))
+        pairs = zip(part.tolist(), whole.tolist(), strict=True)
+        assert found.tolist() == [a * factor // b for a, b in pairs]

@@ -25,9 +25,12 @@ TEMPORARY, MAPPED = int(Secret.MOVES), int(Secret.MOVES | Secret.DIRECT_MAP)
 TARGETS = {5}
 
 
-def secret_pages(protocol: int):
-    """A zone with holes everywhere and COUNT secret pages in its first pageblocks."""
-    zone = load(scattered(PAGES), COUNT)
+def secret_pages(protocol: int, kind: str = "kernel_other"):
+    """A zone with holes everywhere and COUNT secret pages in its first pageblocks.
+
+    kind: the class of the other pages in use.
+    """
+    zone = load(scattered(PAGES, kind), COUNT)
     zone = zone._replace(limits=zone.limits._replace(secret=jnp.asarray(protocol, jnp.int32)))
     for k in range(COUNT):
         page = {"type_": Migratetype.UNMOVABLE, "use": USE, "owner": k}
@@ -143,6 +146,16 @@ def test_grouped_moves_split_nothing(protocol):
     row = words(zone)
     assert unmapped(row) == COUNT
     assert not watch.visible[-1]
+
+
+def test_a_target_that_was_isolated_for_another_page_is_not_split_for_a_secret_one():
+    """mm/directmap.py: `barred`. A batch isolates targets for all kinds of pages that move."""
+    zone = secret_pages(TEMPORARY | int(Secret.GROUPED), "anon_lru")
+    before = zone.ticks
+    zone, _ = do(zone, command(Op.COMPACT))
+    assert zone.ticks[Tick.MIGRATED] > before[Tick.MIGRATED]
+    assert zone.ticks[Tick.UNMAPPED_SPLIT] == before[Tick.UNMAPPED_SPLIT]
+    assert validate(zone, PAGES) == []
 
 
 def test_without_a_page_table_the_page_stays_hidden_where_it_was():

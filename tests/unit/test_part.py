@@ -7,11 +7,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from secretjax.cases import CLASSES
+from secretjax.cases import CLASSES, archive
 from secretjax.engine import generator
 from secretjax.errors import UserError
 from secretjax.machine import consistency, forecast, lab, part
 from secretjax.mm.layout import MAX_PAGES
+from secretjax.mm.load import zone_pages
 from secretjax.show import yours
 from tests import expect, fake_run
 
@@ -125,3 +126,7 @@ def test_a_large_zone_without_root_is_one_sentence(machine, narrow):
     blind = replace(machine.zones[0], page_class=None)
     with pytest.raises(UserError, match="capture as root"):
         forecast.forecast(replace(machine, zones=(blind,)), states=1)
+
+
+def test_the_largest_zone_of_a_case_is_the_largest_that_has_rows():
+    assert zone_pages(archive.MOST_PAGES) <= MAX_PAGES < zone_pages(archive.MOST_PAGES + 1)

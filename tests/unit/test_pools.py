@@ -13,7 +13,7 @@ from secretjax.errors import UserError
 from secretjax.mm.layout import Use
 from secretjax.mm.load import load
 from secretjax.mm.state import Op, Run, Tick
-from secretjax.mm.words import DIRECT, LIGHT, NORETRY, PAGEBLOCK_ORDER, Migratetype
+from secretjax.mm.words import DIRECT, LIGHT, NORETRY, PAGEBLOCK_ORDER, THP, Migratetype
 from secretjax.proposals.base import command
 from secretjax.study import plugins
 from secretjax.workloads.base import Do, Script, Workload
@@ -121,9 +121,9 @@ class TestFixedPool:
                 plugins.options("proposal", "fixed_pool", given, "mine.yaml", "options")
 
 
-def grow(flags, **now):
+def grow(flags, start=None, **now):
     """Runs of compaction seen while a block is asked for, and the zone after it."""
-    zone = load(scattered(PAGES), 4)
+    zone = load(start or scattered(PAGES), 4)
     given = {name: jnp.asarray(value, jnp.int32) for name, value in now.items()}
     zone = zone._replace(now=zone.now._replace(**given))
     runs = set()
@@ -154,11 +154,23 @@ class TestFlags:
         runs, zone = grow(DIRECT, **self.DEFERRED)
         assert (runs, int(zone.now.stalls)) == (set(), 2)
 
-    @pytest.mark.parametrize("flags, wakes", [(0, True), (DIRECT, True), (LIGHT, False)])
+    @pytest.mark.parametrize(
+        "flags, wakes", [(0, True), (DIRECT, True), (THP, False), (LIGHT, False)]
+    )
     def test_light_does_not_compact_and_does_not_wake_kswapd(self, flags, wakes):
         runs, zone = grow(flags)
         assert (int(zone.now.kswapd_order) == PAGEBLOCK_ORDER) is wakes
-        assert bool(runs) is (flags == DIRECT)
+        assert bool(runs) is (flags in (DIRECT, THP))
+
+    def test_where_free_blocks_are_large_compaction_is_not_begun(self):
+        """mm/vmstat.c: __fragmentation_index() is 469, of vm.extfrag_threshold's 500."""
+        start, halves = fresh(PAGES), np.arange(0, PAGES, 512)
+        kinds = [CLASSES.index(name) for name in ("free_buddy", "kernel_other")]
+        lists = {"list_pfn": halves, "list_order": np.full_like(halves, 8)}
+        lists |= {"list_mt": np.ones_like(halves), "list_kind": np.zeros_like(halves)}
+        classes = np.tile(np.repeat(kinds, 256), len(halves)).astype(np.uint8)
+        runs, zone = grow(DIRECT, replace(start, page_class=classes, **lists))
+        assert (runs, int(zone.now.stalls)) == (set(), 0)
 
 
 class TestUnmappedBlocks:
@@ -202,6 +214,11 @@ def test_a_cma_area_lies_in_aligned_ranges_that_the_zone_holds_whole(align_mib):
     assert len(area) and whole[area].all()
     movable = start.block_pfn[start.block_mt == Migratetype.MOVABLE] >> PAGEBLOCK_ORDER
     assert set(area) == set(sorted(b for b in movable if whole[b])[-len(area) :])
+
+
+def test_a_cma_area_has_no_pageblock_with_a_page_that_stays():
+    made = proposals.make("cma_pool", area_percent=100).prepare(scattered(PAGES, below=1024))
+    assert made.block_mt.tolist() == [1, 1] + [int(Migratetype.CMA)] * 30
 
 
 def test_an_alignment_that_no_range_has_is_one_sentence():

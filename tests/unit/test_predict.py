@@ -73,3 +73,4 @@ def test_a_second_round_of_takes_drains_nothing_twice():
     steps = predict(replace(case, ops=(*case.ops, again)), None, 1, 1)
     assert [s["step"] for s in steps][-1] == "again"
     assert steps[0]["metrics"]["cma_blocks_ok"].tolist() == [32]
+    assert steps[-1]["metrics"]["cma_blocks_ok"].tolist() == [0]

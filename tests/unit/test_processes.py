@@ -32,8 +32,8 @@ print(jax.process_count())
 """
 
 
-def ran(count: int) -> list[str]:
-    """What each of so many processes prints."""
+def ran(count: int, again: bool = True) -> list[str]:
+    """What each of so many processes prints; once more where another took the port meanwhile."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         place = f"127.0.0.1:{free.getsockname()[1]}"
@@ -45,7 +45,13 @@ def ran(count: int) -> list[str]:
         )
         for number in range(count)
     ]  # fmt: skip
-    said = [process.communicate(timeout=300) for process in started]
+    said = [started[0].communicate(timeout=300)]
+    if again and "Failed to start RPC server" in said[0][1]:
+        for process in started[1:]:
+            process.kill()
+            process.communicate()
+        return ran(count, again=False)
+    said += [process.communicate(timeout=300) for process in started[1:]]
     assert [p.returncode for p in started] == [0] * count, said[0][1][-2000:]
     lines = [out.splitlines() for out, _ in said]
     return ["\n".join(x for x in own if not x.startswith("[Gloo]")) for own in lines]

@@ -12,8 +12,9 @@ from secretjax.cases import CLASSES
 from secretjax.ledger import PROCESSES, Counts
 from secretjax.mm.layout import ORDER_SHIFT, TAKEN, Use
 from secretjax.mm.load import load
-from secretjax.mm.reading import read
-from secretjax.mm.words import NR_PAGE_ORDERS, Migratetype
+from secretjax.mm.reading import events_of, read
+from secretjax.mm.state import Tick
+from secretjax.mm.words import NR_PAGE_ORDERS, Event, Migratetype
 from tests.zones import fresh
 
 BLOCK, MEMORY = 512, 32768
@@ -238,3 +239,25 @@ def test_use_and_stranding_of_pools(held, idle, use, per_block):
     reading = with_free({}, pool_pages=held, pool_idle=idle)
     assert int(metrics.METRICS["pool_use"].read(reading)) == use
     assert int(metrics.METRICS["stranded_per_block"].read(reading)) == per_block
+
+
+@pytest.mark.parametrize(
+    ("event", "ticks"),
+    [
+        (Event.ALLOCATED, {Tick.OWN, Tick.STOLEN, Tick.CLAIMED_WHOLE}),
+        (Event.FREED, {Tick.FREED}),
+        (Event.CLAIMED, {Tick.CLAIMED_WHOLE, Tick.CLAIMED_PART}),
+        (Event.STOLEN, {Tick.STOLEN}),
+        (Event.TAKEN, {Tick.TAKEN}),
+        (Event.TAKE_FAILED, {Tick.TAKE_FAILED}),
+        (Event.MIGRATED, {Tick.MIGRATED, Tick.MIGRATED_SECRET}),
+        (Event.COMPACT_STALL, {Tick.STALLED}),
+        (Event.KSWAPD_RUN, {Tick.KSWAPD}),
+        (Event.KCOMPACTD_RUN, {Tick.KCOMPACTD}),
+    ],
+)
+def test_an_event_is_the_sum_of_its_counters(event, ticks):
+    """Each counter has a bit of its own, so that none is left out, added or taken twice."""
+    assert len(Tick) < 31
+    found = events_of(jnp.int32(1) << jnp.arange(len(Tick)), {})
+    assert int(found[event]) == sum(1 << tick for tick in ticks)

@@ -2,6 +2,7 @@
 
 import ast
 import json
+import os
 import re
 import shutil
 from functools import partial
@@ -322,12 +323,17 @@ def test_an_outcome_of_another_shape_is_an_error():
         tables.samples(names, ("s",), ("a",), {"m": np.zeros((1, 1))})
 
 
-def _length(text: str) -> int:
-    return len(text)
+SEEN = []
+
+
+def _who() -> tuple[int, int]:
+    """Which process this is, and how often it was asked."""
+    SEEN.append(os.getpid())
+    return os.getpid(), len(SEEN)
 
 
 def test_workers_are_processes_that_start_afresh():
-    from secretjax.study.points import workers
-
-    with workers(1) as pool:
-        assert pool.submit(_length, "four").result(timeout=60) == 4
+    assert _who()[0] == os.getpid()  # a copy of this process would have been asked once
+    with points.workers(1) as pool:
+        pid, asked = pool.submit(_who).result(timeout=300)
+    assert pid != os.getpid() and asked == 1

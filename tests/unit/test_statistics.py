@@ -68,3 +68,9 @@ def test_clopper_pearson():
 def test_states_that_do_not_pair_are_an_error():
     with pytest.raises(ValueError, match="paired"):
         paired(np.zeros(3), np.zeros(4), np.zeros(4))
+
+
+@pytest.mark.parametrize("starts", ["abcd", "aaab"])
+def test_a_start_with_one_state_does_not_make_the_interval_a_point(starts):
+    found = interval(np.array([1, 2, 3, 4]), np.array(list(starts)))
+    assert found.low < found.mean < found.high
