@@ -81,7 +81,7 @@ def to_drain(now: Registers, limits: Limits, order: Word) -> tuple[dict[str, Wor
     bound = jnp.where(below, jnp.maximum(count, limits.high_min), high)
     tuned = jnp.where(flush, jnp.maximum(high - most, limits.high_min), tuned)
     bound = jnp.where(flush | (high == 0), 0, bound)
-    usual = jnp.clip(free_count, base, jnp.maximum(bound - base, base))
+    usual = jnp.clip(free_count, base, bound - base)
     usual = jnp.where(bound < base, 1, usual)
     drain = jnp.where(flush, most, usual)
     oldest = limits.fallback == Fallback.K511
@@ -104,7 +104,7 @@ def to_drain_before_tuning(now: Registers, limits: Limits, count: Word, batched:
     every = batched & (factor > 0)
     bound = jnp.where(every, 0, limits.high_max)
     grows = (count >= bound) & ~every & (scaled < most) & (factor < PCP_SCALE_MAX)
-    usual = jnp.where(limits.high_max < base, 1, jnp.clip(scaled, base, jnp.maximum(most, base)))
+    usual = jnp.where(limits.high_max < base, 1, jnp.clip(scaled, base, most))
     return jnp.where(every, count, usual), bound, factor + grows
 
 

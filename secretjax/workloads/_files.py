@@ -110,6 +110,7 @@ class Fleet(Files):
     hosts_percent: int = 100
 
     def __post_init__(self):
+        super().__post_init__()
         for name in ("users_percent", "hosts_percent"):
             if not 0 <= getattr(self, name) <= 100:
                 raise UserError(f"{self.name}: {name}: 0 to 100")

@@ -125,11 +125,11 @@ def test_a_point_that_the_model_refuses_is_named(tmp_path, monkeypatch):
         sweep.run(file, [], 2, tmp_path / "results")
 
 
-def test_the_environment_is_as_before(reference, tmp_path, monkeypatch):
+def test_the_environment_is_as_before(reference, monkeypatch):
     monkeypatch.setenv("JAX_COMPILATION_CACHE_DIR", "mine")
     monkeypatch.delenv("NPROC", raising=False)
     before = dict(os.environ)
-    with sweep._environment(tmp_path):
+    with sweep._environment():
         assert os.environ["JAX_COMPILATION_CACHE_DIR"] == "mine"
         assert os.environ["NPROC"] == "1"
     assert dict(os.environ) == before
