@@ -27,8 +27,7 @@ RunFolder = Annotated[
     Path, typer.Argument(help="A run folder, or a folder of them (the newest is taken).")
 ]
 CaseFile = Annotated[Path, typer.Argument(metavar="CASE.npz", help="A case file.")]
-
-MOST_SEED = (1 << 31) - 1  # as in params
+Seed = Annotated[int, typer.Option(min=0, max=(1 << 31) - 1, help="State i uses (seed, i).")]
 INTERRUPTED = 130  # what typer makes of Ctrl-C
 
 
@@ -121,7 +120,7 @@ def predict(
         typer.Option(metavar="NAME", help="Instead of what the captured kernel ran."),
     ] = None,
     states: Annotated[int, typer.Option(min=1, help="Simulations of the same start.")] = 64,
-    seed: Annotated[int, typer.Option(min=0, max=MOST_SEED, help="State i uses (seed, i).")] = 1,
+    seed: Seed = 1,
 ) -> None:
     """Predict what a case's demands will do.
 
@@ -179,7 +178,7 @@ def probe(
         Path | None, typer.Option("--out", "-o", metavar="OUT.json", help="The result.")
     ] = None,
     states: Annotated[int, typer.Option(min=1, help="States drawn from the capture.")] = 8,
-    seed: Annotated[int, typer.Option(min=0, max=MOST_SEED, help="State i uses (seed, i).")] = 1,
+    seed: Seed = 1,
 ) -> None:
     """Map real secret memory and compare.
 
@@ -212,7 +211,7 @@ def age(
     out: Annotated[Path, typer.Option(metavar="DIR", help="Where the files go.")],
     states: Annotated[int, typer.Option(min=1, help="How many.")] = 8,
     pages: Annotated[int, typer.Option(help="Of 4 KiB, each; 131072 are 512 MiB.")] = 131_072,
-    seed: Annotated[int, typer.Option(min=0, max=MOST_SEED, help="State i uses (seed, i).")] = 1,
+    seed: Seed = 1,
 ) -> None:
     """Make start states that have been in use for a while.
 
