@@ -61,7 +61,7 @@ def _means(values: Values, starts: Values, resamples: int, rng: np.random.Genera
     sums = np.zeros(resamples)
     for stratum in np.unique(strata):
         group = values[strata == stratum]
-        drawn = rng.integers(0, len(group), (resamples, len(group) - 1))
+        drawn = rng.integers(0, len(group), (resamples, max(len(group) - 1, 1)))
         sums += group[drawn].mean(1) * len(group)
     return sums / len(values)
 
@@ -72,7 +72,9 @@ def _ends(means: Values) -> tuple[float, float]:
     return float(low), float(high)
 
 
-def _verdict(low: float, high: float) -> str:
+def _verdict(low: float, high: float, states: int) -> str:
+    if states < 2:  # which have no spread
+        return "undetermined"
     return "lower" if high < 0 else "higher" if low > 0 else "undetermined"
 
 
@@ -87,7 +89,7 @@ def paired(
         raise ValueError(f"{len(values)} and {len(baseline)} states cannot be paired")
     change = np.asarray(values, np.float64) - np.asarray(baseline, np.float64)
     found = interval(change, starts, resamples=resamples, seed=seed)
-    verdict = "equal" if not change.any() else _verdict(found.low, found.high)
+    verdict = "equal" if not change.any() else _verdict(found.low, found.high, len(change))
     shares = float((change < 0).mean()), float((change > 0).mean())
     return Difference(
         found.mean, found.low, found.high, found.states, float(np.median(change)), *shares, verdict
@@ -118,7 +120,8 @@ def apart(
     pairs = values[:, None] - others[None, :]
     shares = float((pairs < 0).mean()), float((pairs > 0).mean())
     median, states = float(np.median(pairs)), len(values) + len(others)
-    verdict = "equal" if not pairs.any() else _verdict(low, high)
+    fewer = min(len(values), len(others))
+    verdict = "equal" if not pairs.any() else _verdict(low, high, fewer)
     return Difference(mean, low, high, states, median, *shares, verdict)
 
 

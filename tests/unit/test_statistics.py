@@ -74,3 +74,10 @@ def test_states_that_do_not_pair_are_an_error():
 def test_a_start_with_one_state_does_not_make_the_interval_a_point(starts):
     found = interval(np.array([1, 2, 3, 4]), np.array(list(starts)))
     assert found.low < found.mean < found.high
+
+
+def test_one_state_says_nothing():
+    one, other, start = np.array([3.0]), np.array([1.0]), np.array(["a"])
+    assert paired(one, other, start).verdict == "undetermined"
+    found = apart(one, start, other, np.array(["b"]))
+    assert (found.low, found.mean, found.high, found.verdict) == (2, 2, 2, "undetermined")
