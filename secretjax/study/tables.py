@@ -62,7 +62,7 @@ def read(path: Path, schema: pa.Schema | None = None, *, categories: bool = Fals
     Raises `UserError` if it is missing, damaged, or has other columns than `schema`.
     """
     try:
-        coded = _texts(schema) if categories and schema is not None else []
+        coded = _texts(schema, pq.read_schema(path)) if categories and schema is not None else []
         with pq.ParquetFile(path, read_dictionary=coded, page_checksum_verification=True) as file:
             table = file.read().replace_schema_metadata(None)
     except FileNotFoundError as e:
@@ -78,8 +78,8 @@ def read(path: Path, schema: pa.Schema | None = None, *, categories: bool = Fals
     return table
 
 
-def _texts(schema: pa.Schema) -> list[str]:
-    return [field.name for field in schema if field.type == pa.string()]
+def _texts(schema: pa.Schema, there: pa.Schema) -> list[str]:
+    return [f.name for f in schema if f.type == pa.string() and f.name in there.names]
 
 
 def _plain(schema: pa.Schema) -> pa.Schema:

@@ -337,3 +337,15 @@ def test_workers_are_processes_that_start_afresh():
     with points.workers(1) as pool:
         pid, asked = pool.submit(_who).result(timeout=300)
     assert pid != os.getpid() and asked == 1
+
+
+@pytest.mark.parametrize("categories", [False, True])
+def test_a_table_without_a_column_is_told(tmp_path, categories):
+    names = {name: "x" for name in ("arm", "proposal", "admission", "demand")}
+    whole = tables.samples(names, ("a", "b"), ("s",), {"m": np.array([[1], [2]])})
+    tables.write(whole, tmp_path / "whole.parquet")
+    found = tables.read(tmp_path / "whole.parquet", tables.SAMPLES, categories=categories)
+    assert found.to_pylist() == whole.to_pylist()
+    tables.write(whole.drop_columns(["metric"]), tmp_path / "less.parquet")
+    with pytest.raises(UserError, match="found the columns arm, .* are expected"):
+        tables.read(tmp_path / "less.parquet", tables.SAMPLES, categories=categories)
