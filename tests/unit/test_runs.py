@@ -347,5 +347,5 @@ def test_a_table_without_a_column_is_told(tmp_path, categories):
     found = tables.read(tmp_path / "whole.parquet", tables.SAMPLES, categories=categories)
     assert found.to_pylist() == whole.to_pylist()
     tables.write(whole.drop_columns(["metric"]), tmp_path / "less.parquet")
-    with pytest.raises(UserError, match="found the columns arm, .* are expected"):
+    with pytest.raises(UserError, match=r"found the columns arm, .* are expected"):
         tables.read(tmp_path / "less.parquet", tables.SAMPLES, categories=categories)
