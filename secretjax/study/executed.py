@@ -20,6 +20,7 @@ from secretjax.study.params import Params
 PARAMETERS = {"params_file", "results_dir"}
 DATA = ("samples.parquet", "numbers.json", *runs.KERNEL_FILES, runs.AGEING_FILE)
 VOLATILE = ("papermill", "execution", "widgets")
+STARTS = 600  # seconds within which a kernel answers; one that dies is seen at once
 WIDGET = "application/vnd.jupyter.widget-view+json"
 
 
@@ -87,6 +88,7 @@ def execute(source: Path, params_file: Path, folder: Path, key: str) -> float:
                     kernel_name="python3",
                     language="python",
                     progress_bar=False,
+                    start_timeout=STARTS,
                     config=sealed,
                 )
                 break
