@@ -127,7 +127,11 @@ def soak(study: params.Params, arm: Arm, states: int, seconds: float, looked: in
         alone.round()
     if alone.digest(0) != soaked.digest(number):
         wrong.append(f"state {number} alone has other bits after {len(resident)} rounds")
-    return [f"{arm.name}: {what}" for what in wrong]
+    print(
+        "\n".join(told := [f"{arm.name}: {what}" for what in wrong or ["nothing wrong"]]),
+        flush=True,
+    )
+    return told if wrong else []
 
 
 def main() -> None:
@@ -142,7 +146,7 @@ def main() -> None:
     wrong = [
         what for arm in study.arms for what in soak(study, arm, asked.states, seconds, asked.looked)
     ]
-    sys.exit("\n".join(wrong) if wrong else print("nothing wrong"))
+    sys.exit(bool(wrong))
 
 
 if __name__ == "__main__":
