@@ -179,10 +179,10 @@ def predict(
     state, in turn (`machine.infer` draws them). lanes: states at a time. Raises `UserError` where
     one case has operations on hugetlb mappings and others, or a proposal is to answer the former.
     """
-    mappings = [hasattr(Machine, op["op"]) for op in case.ops if op["op"] != "nothing"]
-    if not any(mappings) and mappings:
+    mappings = {hasattr(Machine, op["op"]) for op in case.ops if op["op"] != "nothing"}
+    if mappings == {False}:
         return answers(case, prepared(case, proposal, seed, starts).outcome(states, lanes))
-    if not all(mappings):
+    if len(mappings) > 1:
         raise UserError("ops are on hugetlb mappings in part, but a case has one kind; split it")
     if proposal is not None:
         raise UserError(

@@ -90,8 +90,7 @@ def forecast(
     pages: dict[str, int] | None = None,
     progress: Callable[[str], None] | None = None,
 ) -> Forecast:
-    """Every proposal, or those with these names, on the zone that they come from, or on
-    `zone`.
+    """Every proposal, or those with these names, on `zone` or where secret memory comes from.
 
     states: by default FEW, or fewer of a large zone. pages: as `Forecast.pages`, instead of
     `steps`. progress: called with each proposal's name.

@@ -19,9 +19,13 @@ SIMULATION = (
     "mm", "metrics", "workloads", "cases", "native", "clock.py", "engine.py", "flow.py",
     "ledger.py", "processes.py", "program.py", "registry.py", "rules.py", "runners.py", "xla.py",
 )  # fmt: skip
+ANSWERS = (  # what answers to a captured case beside it
+    "proposals", "admission", "predict.py", "replay.py", "hugetlb.py", "study/kernel.py",
+    "study/tables.py",
+)  # fmt: skip
 LIBRARIES = (
-    *("jax", "matplotlib", "numpy", "pandas", "papermill", "pyarrow", "SALib", "scipy", "seaborn"),
-)
+    "jax", "matplotlib", "numpy", "pandas", "papermill", "pyarrow", "SALib", "scipy", "seaborn",
+)  # fmt: skip
 ROOT = project.PACKAGE
 
 
@@ -93,10 +97,7 @@ def kernel_key(study: Params, case: Path) -> str:
     answers = sorted(case.parent.glob(f"{case.name.partition('.')[0].partition('@')[0]}.*"))
     inputs = {
         "simulation": _simulation(),
-        "sources": sources(
-            *("proposals", "admission", "predict.py", "replay.py", "hugetlb.py"),
-            *("study/kernel.py", "study/tables.py"),
-        ),
+        "sources": sources(*ANSWERS),
         "files": {f.name: file_digest(f) for f in {case, *answers}},
         "scale": [study.kernel_states, study.seed],
     }

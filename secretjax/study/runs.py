@@ -64,8 +64,11 @@ class Run:
 
     @cached_property
     def _samples(self) -> pd.DataFrame:
+        return self._read(categories=True)
+
+    def _read(self, *, categories: bool) -> pd.DataFrame:
         file = self.folder / "samples.parquet"
-        return tables.read(file, tables.SAMPLES, categories=True).to_pandas()
+        return tables.read(file, tables.SAMPLES, categories=categories).to_pandas()
 
     def samples(self) -> pd.DataFrame:
         """Tidy samples: columns arm, proposal, admission, demand, start, step, metric (text, as
@@ -80,7 +83,7 @@ class Run:
         Metrics: see `secretjax.study.costs.METRICS`. Units: ns, and page-ns x CPUs.
         """
         study = self.params
-        samples = tables.read(self.folder / "samples.parquet", tables.SAMPLES).to_pandas()
+        samples = self._read(categories=False)
         return cost_table.apply(samples, self.costs(), study.cpus, study.ways())
 
     def costs(self) -> Costs:
