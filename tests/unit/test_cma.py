@@ -1,5 +1,6 @@
 """cma_alloc one page further after -EBUSY: ranges that lie in two pageblocks."""
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -7,15 +8,18 @@ import pytest
 
 from secretjax.cases import CLASSES
 from secretjax.mm.cma import ONE_FURTHER
+from secretjax.mm.contig import IN_AREA
 from secretjax.mm.layout import ORDER_SHIFT, WHERE_SHIFT, Use
 from secretjax.mm.load import lists, load
 from secretjax.mm.state import Op, Tick
 from secretjax.mm.validate import validate
+from secretjax.mm.words import Migratetype
 from secretjax.proposals.base import command
 from tests.driver import do, words
 from tests.oracle import streams
 from tests.oracle.cma import Area
 from tests.oracle.kernel import Kernel
+from tests.zones import fresh
 
 BLOCKS, CMA_BLOCKS = 24, 6
 PAGES, BASE = BLOCKS * 512, (BLOCKS - CMA_BLOCKS) * 512
@@ -71,6 +75,21 @@ def test_every_call_is_answered_as_the_kernel_does_and_leaves_the_same_lists(see
             break
         inside += expected % 512 > 0
     assert inside == unaligned and area.busy > 0
+
+
+def test_without_memory_for_a_page_that_moves_no_other_range_is_tried():
+    """mm/cma.c: cma_alloc() goes on after -EBUSY only; migrate_pages() says -ENOMEM here."""
+    start, none = fresh(8 * 512), np.zeros(0, np.int64)
+    label = np.where(start.block_pfn >= 5 * 512, int(Migratetype.CMA), start.block_mt)
+    kinds = [CLASSES.index(name) for name in ("kernel_other", "anon_lru")]
+    empty = dict.fromkeys(("list_pfn", "list_order", "list_mt", "list_kind"), none)
+    full = np.repeat(kinds, [5 * 512, 3 * 512]).astype(np.uint8)
+    zone = load(replace(start, page_class=full, block_mt=label, **empty), percpu=False, **CALM)
+    for page in (IN_AREA, ONE_FURTHER):
+        after, answer = do(zone, command(Op.TAKE, 1 << 20, -1, Use.USED, page=page))
+        assert (answer, int(after.ticks[Tick.TAKE_FAILED])) == (-1, 1)
+        assert (int(after.now.area), int(after.now.tries)) == (0, 0)
+        assert validate(after, 8 * 512) == []
 
 
 def test_a_range_in_two_pageblocks_is_held_in_aligned_pieces_that_can_be_given_back():
