@@ -7,6 +7,7 @@ from jaxtyping import Int32
 
 from secretjax.ageing.boot import booted
 from secretjax.cases import StartState
+from secretjax.machine.pages import free_blocks
 from secretjax.mm.words import PAGEBLOCK_PAGES, Migratetype
 
 CHUNK = 32  # pages that are in use or free together at the start
@@ -29,7 +30,7 @@ def start(pages: int, seed: int = 1) -> StartState:
     free[0] = free[end:] = False
     kind = rng.choice(np.array(KINDS), 2 * pairs, p=SHARES)
     kind[np.repeat(empty, 2)] = Migratetype.MOVABLE
-    pfn, order = free_blocks(free)
+    pfn, order = free_blocks(free, 0)
     placed = rng.permutation(len(pfn))
     names = base.page_classes
     used = np.where(np.repeat(kind, PAGEBLOCK_PAGES) == Migratetype.MOVABLE, "anon_lru", "slab")
@@ -46,17 +47,6 @@ def start(pages: int, seed: int = 1) -> StartState:
         block_mt=kind.astype(np.int64),
         page_class=page_class,
     )
-
-
-def free_blocks(free: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """(pfn, order) of the largest aligned blocks, up to order 10, of the free pages."""
-    found, whole = [], free.copy()
-    for order in range(11):
-        above = whole.reshape(-1, 2).all(1) if order < 10 else np.zeros(len(whole) // 2, bool)
-        alone = np.flatnonzero(whole & ~np.repeat(above, 2))
-        found.append(np.stack([alone << order, np.full(len(alone), order)], 1))
-        whole = above
-    return tuple(np.concatenate(found).T)
 
 
 def requests(

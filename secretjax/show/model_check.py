@@ -119,8 +119,9 @@ def two_kernels(study: Study) -> HTML | Markdown:
                 line[f"{words}, kernel"] = plain(int(one["kernel"]))
                 span = f"{one['mean']:.0f} ({one['low']:.0f} to {one['high']:.0f})"
                 line[f"{words}, model"] = span
-            line["kernel's ratio"] = f"{pair[1]['kernel'] / pair[0]['kernel']:.2f}"
-            line["model's ratio"] = f"{pair[1]['mean'] / pair[0]['mean']:.2f}"
+            for words, column in (("kernel's ratio", "kernel"), ("model's ratio", "mean")):
+                before, after = (one[column] for one in pair)
+                line[words] = f"{after / before:.2f}" if before else "-"
             told.append(line)
     return table(pd.DataFrame(told)) if told else FEW
 

@@ -37,13 +37,6 @@ def test_the_start_is_whole(start):
     np.testing.assert_array_equal(start.list_pfn, again.list_pfn)
 
 
-def test_free_blocks_are_the_largest():
-    free = np.zeros(4096, bool)
-    free[1:8] = free[1024:3072] = True
-    found = list(zip(*(x.tolist() for x in streams.free_blocks(free)), strict=True))
-    assert sorted(found) == [(1, 0), (2, 1), (4, 2), (1024, 10), (2048, 10)]
-
-
 def test_no_request_gives_back_what_is_not_there(start):
     rows, held = streams.requests(start, 4096, 5), {}
     free, given = start.free_pages(), set()

@@ -20,6 +20,7 @@ from secretjax.admission.reservation import Reservation
 from secretjax.hugetlb import run
 from secretjax.ledger import Counts
 from tests import expect
+from tests.oracle import subpool
 
 FOLDER = Path(__file__).parents[2] / "params" / "kernel"
 
@@ -59,14 +60,14 @@ def test_sequence_b_everything_is_surplus():
 
 
 def test_sequence_c_a_mount_with_a_minimum():
-    c, mount = expect.there(hugetlb.mount(Counters(nr=4, free=4), 2))
+    c, mount = expect.there(subpool.mount(Counters(nr=4, free=4), 2))
     assert tuple_of(c) == (4, 4, 2, 0)
-    c, mount = expect.there(hugetlb.subpool_reserve(c, mount, 3))
+    c, mount = expect.there(subpool.reserve(c, mount, 3))
     assert tuple_of(c) == (4, 4, 3, 0)
     for _ in range(3):
         c = expect.there(hugetlb.fault(c, True))
     assert tuple_of(c) == (4, 1, 0, 0)
-    c, mount = hugetlb.subpool_delete(c, mount, 3)
+    c, mount = subpool.delete(c, mount, 3)
     assert tuple_of(c) == (4, 4, 2, 0)
 
 
@@ -157,9 +158,9 @@ def test_a_reservation_says_what_hugetlb_would_with_pages_of_its_size(events, wh
     least = min(least, most, whole)
     rule = Reservation(max_percent=whole, least_percent=least, most_percent=most)
     limits, rule = rule.limits(100, 2), rule.program()
-    c, mounts = Counters(overcommit=whole, buddy=1000), [hugetlb.Subpool(0, most)] * 2
+    c, mounts = Counters(overcommit=whole, buddy=1000), [subpool.Subpool(0, most)] * 2
     for k in range(2 if limits.least else 0):
-        c, mounts[k] = expect.there(hugetlb.mount(c, int(limits.least), most))
+        c, mounts[k] = expect.there(subpool.mount(c, int(limits.least), most))
     held, mapped = [0, 0], [0, 0]
     owed = lambda: rule.owed(*map(jnp.int32, (held, mapped, limits.least))).tolist()  # noqa: E731
     for what, k, pages in events:
@@ -168,7 +169,7 @@ def test_a_reservation_says_what_hugetlb_would_with_pages_of_its_size(events, wh
         words = [pages, 1, mine, mine, sum(held), 0, sum(owed()), limits.least, limits]
         asked = jax.tree.map(jnp.int32, Request(*words))
         if what == "map":
-            after = hugetlb.subpool_reserve(c, mounts[k], pages)
+            after = subpool.reserve(c, mounts[k], pages)
             assert bool(rule.maps(asked)) == (after is not None)
             if after:
                 (c, mounts[k]), mapped[k] = after, mapped[k] + pages
@@ -178,7 +179,7 @@ def test_a_reservation_says_what_hugetlb_would_with_pages_of_its_size(events, wh
             held[k], mapped[k] = held[k] + 1, mapped[k] - 1
         elif what == "close" and held[k]:
             gone = min(pages, held[k])
-            c, mounts[k] = hugetlb.subpool_delete(c, mounts[k], gone)
+            c, mounts[k] = subpool.delete(c, mounts[k], gone)
             held[k] -= gone
         assert c.resv == sum(owed()), (what, k, pages)
         assert c.nr - c.free == sum(held)

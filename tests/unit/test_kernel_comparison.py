@@ -65,6 +65,9 @@ def test_two_kernels_are_set_side_by_side(study):
     )["kernel"]
     last = both["b_512_s1", "secret_30"] / both["b_512_s1_k61", "secret_30"]
     assert f"{last:.2f}" in shown and "30 %" in shown
+    none = study.predictions.assign(kernel=0)  # no ratio to a kernel that split nothing
+    shown = expect.said(model_check.two_kernels(Compared(study.replays, none)))
+    assert "nan" not in shown and ">-<" in shown
 
 
 def test_newer_rules_spread_the_same_requests_over_more_pageblocks():

@@ -9,6 +9,13 @@ from secretjax.cases import CLASSES
 from secretjax.machine import pages
 
 
+def test_free_blocks_are_the_largest():
+    free = np.zeros(4096, bool)
+    free[1:8] = free[1024:3072] = True
+    pfn, order = pages.free_blocks(free, 0)
+    assert pfn.tolist() == [1, 2, 4, 1024, 2048] and order.tolist() == [0, 1, 2, 10, 10]
+
+
 def test_blocks_are_counted_in_pieces_as_in_one(monkeypatch):
     monkeypatch.setattr(pages, "PIECE", 2048)
     rng = np.random.default_rng(1)
