@@ -37,6 +37,18 @@ study = nb.open(params_file, results_dir)
 study.describe()
 
 # %% [markdown]
+# ## Does the model match the kernel?
+#
+# None of what follows is worth more than the model. Notebook 10 shows every recorded stream and
+# every miss.
+
+# %%
+study.replay_answer()
+
+# %%
+study.predict_answer()
+
+# %% [markdown]
 # ## The answer at a glance
 #
 # Every arm on every criterion when secret memory is at its peak. An arm is a proposal, alone or
@@ -47,8 +59,7 @@ study.describe()
 study.figure("answer")
 
 # %% [markdown]
-# No arm is best everywhere, and none of this is worth more than the model: notebook 10 comes
-# before it.
+# No arm is best everywhere.
 #
 # ## The claims, and whether they hold
 #

@@ -9,7 +9,8 @@ from scipy.stats import bootstrap
 
 from secretjax.show import sentences
 from secretjax.show.answer import plain
-from secretjax.show.notebook import FEW, Study, table
+from secretjax.show.comparison import FEW, Comparison
+from secretjax.show.notebook import table
 from secretjax.study.kernel import TOLERANCE, agrees
 
 SCENARIOS = {
@@ -25,7 +26,7 @@ RULES = {"K511": "Linux 5.0 to 6.9", "K610": "6.10 to 6.12.28", "K612y": "6.12.2
 MIB = 256  # pages
 
 
-def machine(study: Study) -> Markdown:
+def machine(study: Comparison) -> Markdown:
     """The captured machines."""
     there = [rows for rows in (study.replays, study.predictions) if len(rows)]
     if not there:
@@ -44,7 +45,7 @@ def machine(study: Study) -> Markdown:
     )
 
 
-def replay_table(study: Study) -> HTML | Markdown:
+def replay_table(study: Comparison) -> HTML | Markdown:
     """Every compared stream: pfns and lists equal to the kernel's, and the paths it takes."""
     if not len(study.replays):
         return study.left_out()
@@ -63,7 +64,7 @@ def replay_table(study: Study) -> HTML | Markdown:
     return table(mine[list(words)].rename(columns=words))
 
 
-def replay_covers(study: Study) -> Markdown:
+def replay_covers(study: Comparison) -> Markdown:
     """Which paths the recorded streams take, and which they never do."""
     if not len(study.replays):
         return study.left_out()
@@ -87,7 +88,7 @@ def replay_covers(study: Study) -> Markdown:
     )
 
 
-def other_rules(study: Study) -> HTML | Markdown:
+def other_rules(study: Comparison) -> HTML | Markdown:
     """The same streams under the rules of other kernels: how far UNMOVABLE requests spread."""
     rows = study.replays
     every = [f"blocks_{rules}" for rules in RULES]
@@ -102,7 +103,7 @@ def other_rules(study: Study) -> HTML | Markdown:
     return table(pd.DataFrame(told))
 
 
-def two_kernels(study: Study) -> HTML | Markdown:
+def two_kernels(study: Comparison) -> HTML | Markdown:
     """Splits by the kernels before and after: the same scenario and seed on each, and the model."""
     rows = study.predictions
     rows = rows[rows["metric"].eq("dm_2m_split")] if len(rows) else rows
@@ -126,7 +127,7 @@ def two_kernels(study: Study) -> HTML | Markdown:
     return table(pd.DataFrame(told)) if told else FEW
 
 
-def by_scenario(study: Study) -> HTML | Markdown:
+def by_scenario(study: Comparison) -> HTML | Markdown:
     """Figures inside their tolerance, by what was done to the kernel."""
     if not len(study.predictions):
         return study.left_out()
@@ -143,7 +144,7 @@ def by_scenario(study: Study) -> HTML | Markdown:
     return table(pd.DataFrame(rows))
 
 
-def by_step(study: Study) -> HTML | Markdown:
+def by_step(study: Comparison) -> HTML | Markdown:
     """Growth of secret memory page by page: figures inside their tolerance, metric by step."""
     rows = study.predictions
     rows = rows[rows["agrees"].notna() & rows["scenario"].isin(["a", "b"])] if len(rows) else rows
@@ -160,7 +161,7 @@ def base(case: str) -> str:
     return re.sub(r"_rep(?=_k61$|$)", "", case)
 
 
-def repeated(study: Study) -> HTML | Markdown:
+def repeated(study: Comparison) -> HTML | Markdown:
     """How well one run of the kernel foretells another from the same demand, next to the model."""
     told = repeats(study.predictions)
     return table(pd.DataFrame(told)) if told else study.left_out()
@@ -187,7 +188,7 @@ def repeats(rows: pd.DataFrame) -> list[dict]:
     return told
 
 
-def unevictable(study: Study) -> HTML | Markdown:
+def unevictable(study: Comparison) -> HTML | Markdown:
     """What changes when compaction leaves unevictable pages alone: kernel and model."""
     rows = study.predictions
     if len(rows):
@@ -228,7 +229,7 @@ def changed(key: tuple[str, str, str], on: pd.DataFrame, off: pd.DataFrame) -> d
     }  # fmt: skip
 
 
-def tolerances(study: Study) -> Markdown:
+def tolerances(study: Comparison) -> Markdown:
     """The rule by which a figure agrees."""
     if not len(study.predictions):
         return study.left_out()
@@ -249,7 +250,7 @@ def tolerance(absolute: float | int, relative: float | int) -> str:
     return " or ".join(words)
 
 
-def misses(study: Study) -> HTML | Markdown:
+def misses(study: Comparison) -> HTML | Markdown:
     """Every figure outside its tolerance, with its reason."""
     if not len(study.predictions):
         return study.left_out()

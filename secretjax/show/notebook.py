@@ -27,13 +27,12 @@ from secretjax.show import (
 )
 from secretjax.show.answer import plain
 from secretjax.show.claims.base import said
+from secretjax.show.comparison import Comparison
 from secretjax.show.figures.decision_map import wins
 from secretjax.show.measured import Measured, words
 from secretjax.study import runs, sensitivity
 from secretjax.study.sensitivity import Sensitivity
 
-NO_KERNEL = Markdown("*This study was run without the comparison with the kernel.*")
-FEW = Markdown("*This study leaves those cases out; `params/kernel.yaml` compares all of them.*")
 PAIRS = (("pmd_pool", "per_page"), ("cma_pool", "per_page"), ("migratable", "per_page"))
 TOLD = {True: "as claimed", False: "not as claimed", None: "the interval says neither"}
 ONE_KERNEL = "*Here each state runs under its own kernel's rules; `params/fallback.yaml` compares.*"
@@ -44,39 +43,22 @@ def open(params_file: str | Path, results_dir: str | Path) -> "Study":
     return Study(runs.open_run(params_file, results_dir))
 
 
-class Study(Measured):
+class Study(Measured, Comparison):
     """A run, and what to show of it."""
 
-    @cached_property
-    def replays(self) -> pd.DataFrame:
-        """One row a replay case."""
-        return self.run.kernel()[0]
+    @property
+    def run_id(self) -> str:
+        """The hash that names the run's folder."""
+        return self.run.run_id
 
-    @cached_property
-    def predictions(self) -> pd.DataFrame:
-        """One row a predict case, step and metric."""
-        return self.run.kernel()[1]
+    def kernel(self) -> tuple[pd.DataFrame, pd.DataFrame]:
+        """The model compared with the kernel, see `secretjax.study.runs.Run.kernel`."""
+        return self.run.kernel()
 
     @cached_property
     def aged(self) -> pd.DataFrame:
         """Aged states and the captured start states, see `secretjax.study.aged`."""
         return self.run.ageing()
-
-    def kernel_rests_on(self) -> str:
-        """What a figure of the comparison with the kernel rests on, for its caption."""
-        cases, kernels = self.predictions["case"].nunique(), self.kernels()
-        return (
-            f"Run {self.run.run_id}: {cases} cases{f' of captured {kernels}' if kernels else ''}."
-        )
-
-    def kernels(self) -> str:
-        """The captured kernels, as the recorded streams name them; nothing without a stream."""
-        names = sorted(set(self.replays["kernel"])) if len(self.replays) else []
-        return f"Linux {' and '.join(names)}" if names else ""
-
-    def left_out(self) -> Markdown:
-        """What is said of cases that are not in this run."""
-        return FEW if len(self.replays) or len(self.predictions) else NO_KERNEL
 
     # the study and its plug-ins
 
@@ -334,43 +316,9 @@ class Study(Measured):
     def _absent_arm(self, name: str, demand: str) -> Markdown:
         return Markdown(f"*This study has no arm `{name}` under `{demand}`.*")
 
-    # the comparison with the kernel
-
-    def replay_answer(self) -> Markdown:
-        """The replay cases in a sentence."""
-        if not len(self.replays):
-            return self.left_out()
-        mine = self.replays
-        total = {c: int(mine[c].sum()) for c in ("same_pfn", "requests", "lists_equal", "lists")}
-        return Markdown(
-            f"**{plain(total['same_pfn'])} of {plain(total['requests'])} allocations got the very "
-            f"pfn that the kernel gave**, and {plain(total['lists_equal'])} of "
-            f"{plain(total['lists'])} free lists were equal in their order, over {len(mine)} "
-            f"recorded streams of {self.kernels()}."
-        )
-
-    def predict_answer(self) -> Markdown:
-        """The predict cases in a sentence."""
-        if not len(self.predictions):
-            return self.left_out()
-        judged = self.predictions[self.predictions["agrees"].notna()]
-        splits = judged[judged["metric"].eq("dm_2m_split")]
-        early = splits[splits["step"].isin(["secret_5", "secret_10"])]
-        late = splits[splits["step"].isin(["secret_20", "secret_30"])]
-        return Markdown(
-            f"**{_agreeing(judged)} figures agree within their tolerance.** Splits of the direct "
-            f"map: {_agreeing(early)} while secret memory is 5 or 10 % of memory, "
-            f"{_agreeing(late)} at 20 and 30 %, where memory gets tight and the timing of the "
-            "kernel's background threads decides."
-        )
-
 
 def _first(names: list[str], wanted: str) -> str:
     return wanted if wanted in names else names[0]
-
-
-def _agreeing(rows: pd.DataFrame) -> str:
-    return f"{int(rows['agrees'].astype(bool).sum())} of {len(rows)}"
 
 
 def picture(drawn: style.Figure, folder: Path, name: str, what: str) -> Image:

@@ -13,6 +13,8 @@ import nbformat
 from secretjax import __version__, project
 from secretjax.errors import UserError
 from secretjax.show import answer, catalogue, reference, state_diagram, states, style
+from secretjax.show.comparison import Comparison
+from secretjax.show.figures import kernel_splits
 from secretjax.study import runs
 from secretjax.study.params import Arm
 
@@ -312,6 +314,7 @@ def _front(run: Path, source: Path, manifest: Mapping[str, Any]) -> None:
     page = _render(
         "index",
         match=match.name if match else "index.md",
+        compared=_compared(run, source),
         question=prose(" ".join(str(question or "What did this run find?").split())),
         claims=_claims(run),
         answers=answer.tables(read_json(run / "numbers.json"), arms),
@@ -319,6 +322,19 @@ def _front(run: Path, source: Path, manifest: Mapping[str, Any]) -> None:
         figure_alt="The answer as a figure; its numbers are in the table below.",
     )
     (source / "index.md").write_text(page)
+
+
+def _compared(run: Path, source: Path) -> dict[str, Any]:
+    """What the run says of model and kernel, and its figure; nothing if it compares none."""
+    if not any((run / name).is_file() for name in runs.KERNEL_FILES):
+        return {}
+    found = Comparison(run)
+    drawn = kernel_splits.draw(found)
+    if drawn is not None:
+        style.save(drawn, source, "kernel")
+        style.plt.close(drawn)
+    said = [found.replay_answer().data, found.predict_answer().data]
+    return {"said": said, "figure": "kernel.svg" if drawn is not None else ""}
 
 
 def _claims(run: Path) -> str:

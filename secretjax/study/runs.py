@@ -91,19 +91,13 @@ class Run:
         return cost_table.load(self.params.costs_file())
 
     def kernel(self) -> tuple[pd.DataFrame, pd.DataFrame]:
-        """The model compared with the kernel: (replay, predict).
+        """The model compared with the kernel, see `kernel`.
 
-        Columns: see `secretjax.study.kernel`.
         Both are empty if the params say `kernel_states: 0`.
         """
         if not self.params.kernel_states:
             return pd.DataFrame(), pd.DataFrame()
-        kinds = zip(KERNEL_FILES, (tables.REPLAY, tables.PREDICT), strict=True)
-        replay, predict = (tables.read(self.folder / name, s).to_pandas() for name, s in kinds)
-        for rows, name, keys in zip((replay, predict), KERNEL_FILES, KEYS, strict=True):
-            if rows[keys].isna().any(axis=None):
-                raise UserError(f"{self.folder / name}: lacks values; run the study again")
-        return replay, predict
+        return kernel(self.folder)
 
     def ageing(self) -> pd.DataFrame:
         """Aged states beside captured ones: columns and rows as in `secretjax.study.aged`.
@@ -141,6 +135,19 @@ def open_run(params_file: str | Path, results_dir: str | Path) -> Run:
             f"give this command first: secretjax run {params_file} --results {results_dir}"
         )
     return Run(study, folder)
+
+
+def kernel(folder: Path) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """The model compared with the kernel: (replay, predict) of a run folder.
+
+    Columns: see `secretjax.study.kernel`. Raises `UserError` if a file is missing or damaged.
+    """
+    kinds = zip(KERNEL_FILES, (tables.REPLAY, tables.PREDICT), strict=True)
+    replay, predict = (tables.read(folder / name, schema).to_pandas() for name, schema in kinds)
+    for rows, name, keys in zip((replay, predict), KERNEL_FILES, KEYS, strict=True):
+        if rows[keys].isna().any(axis=None):
+            raise UserError(f"{folder / name}: lacks values; run the study again")
+    return replay, predict
 
 
 def read_json(path: Path) -> dict[str, Any]:

@@ -20,6 +20,8 @@ from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_outp
 from secretjax.mm.state import Op
 from secretjax.proposals.base import Proposal, Result, Turn, When, choose_command, command, one_page
 from secretjax.show import catalogue, site
+from secretjax.study import runs, tables
+from tests import fake_run
 
 ROOT = Path(__file__).parents[2]
 WIDE = "<table class='dataframe'><tr>" + "<td>1234567890</td>" * 40 + "</tr></table>"
@@ -98,6 +100,8 @@ def make_run(folder: Path, name: str = "0123abcd") -> Path:
         "states": 4,
     }
     (run / "numbers.json").write_text(json.dumps(numbers))
+    for rows, file in zip(fake_run.compared(), runs.KERNEL_FILES, strict=True):
+        tables.write(rows, run / file)
     return run
 
 

@@ -12,6 +12,7 @@ from markdown_it import MarkdownIt
 from secretjax import cli, proposals
 from secretjax.errors import UserError
 from secretjax.show import catalogue, figures, notebook, site, site_source, standing, style
+from secretjax.study import runs
 from tests import expect, fake_run
 from tests.project.conftest import make_run
 
@@ -55,6 +56,21 @@ def test_the_landing_page_asks_the_question_and_answers_it(built_site):
     assert "1,234,568" in page
     assert "undetermined" in page and "% &lt;of memory" in page
     assert re.search(r"<img[^>]*answer\.svg", page)
+
+
+def test_the_landing_page_begins_with_the_comparison_with_the_kernel(built_site, run, tmp_path):
+    page = text(built_site / "index.html")
+    assert page.index("got the very pfn") < page.index("Claims, and whether they hold")
+    assert page.index("agree within their tolerance") < page.index("Claims, and")
+    assert re.search(r"<img[^>]*kernel\.svg", page) and "whether it really does" not in page
+    replay, predict = (run / name for name in runs.KERNEL_FILES)
+    predict.write_bytes(b"damaged")
+    with pytest.raises(UserError, match="kernel_predict"):
+        site_source.write(run, tmp_path / "source")
+    replay.unlink()
+    predict.unlink()
+    site_source.write(run, tmp_path / "other")
+    assert "whether it really does" in text(tmp_path / "other" / "index.md")
 
 
 def test_the_landing_page_has_the_claims_before_the_numbers(built_site):

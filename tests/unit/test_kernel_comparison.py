@@ -2,14 +2,13 @@
 
 import json
 from pathlib import Path
-from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
 import pytest
 
 from secretjax.replay import replay
-from secretjax.show import model_check, notebook
+from secretjax.show import comparison, model_check
 from secretjax.show.figures import kernel_replay, kernel_splits
 from secretjax.study import kernel, params, runs, tables
 from tests import expect
@@ -36,12 +35,12 @@ def compared(tmp_path_factory):
     return tuple(tables.read(folder / name).to_pandas() for name in runs.KERNEL_FILES)
 
 
-class Compared(notebook.Study):
-    """A study of which only the comparison is there."""
+class Compared(comparison.Comparison):
+    """A comparison that no folder holds."""
 
     def __init__(self, replays: pd.DataFrame, predictions: pd.DataFrame):
+        super().__init__(Path("test"))
         self.__dict__ |= {"replays": replays, "predictions": predictions}
-        self.run = SimpleNamespace(run_id="test")
 
 
 @pytest.fixture(scope="module")
@@ -88,7 +87,7 @@ def test_newer_rules_spread_the_same_requests_over_more_pageblocks():
     assert all(f"{rules}, {words}" in shown for rules, words in model_check.RULES.items())
     movable = row | {"blocks_K511": 0, "blocks_K612y": 0}  # says nothing of UNMOVABLE requests
     none = model_check.other_rules(Compared(pd.DataFrame([movable]), pd.DataFrame()))
-    assert none is notebook.FEW
+    assert none is comparison.FEW
 
 
 def test_figures_are_judged_and_misses_have_a_reason(compared):
@@ -139,7 +138,7 @@ def test_the_rule_of_agreement(metric, truth, model, verdict):
 @pytest.mark.parametrize("say", SAID, ids=lambda f: f.__name__)
 def test_everything_can_be_said_with_and_without_a_comparison(say, study):
     empty = Compared(pd.DataFrame(), pd.DataFrame())
-    assert say(empty) is notebook.NO_KERNEL
+    assert say(empty) is comparison.NO_KERNEL
     text = say(study).data
     assert text and "nan" not in text.lower()
 
@@ -148,11 +147,11 @@ def test_streams_or_cases_alone_are_a_comparison_too(study):
     streams = Compared(study.replays, study.predictions[:0])
     told = expect.said(model_check.machine(streams))
     assert study.kernels() in told and " 3 recorded streams. Fallback rules" in told
-    assert model_check.by_scenario(streams) is streams.predict_answer() is notebook.FEW
+    assert model_check.by_scenario(streams) is streams.predict_answer() is comparison.FEW
     cases = Compared(study.replays[:0], study.predictions)
     told = expect.said(model_check.machine(cases))
     assert "Linux" not in told.partition("Fallback")[0] and " 3 cases to predict. Fall" in told
-    assert model_check.replay_table(cases) is cases.replay_answer() is notebook.FEW
+    assert model_check.replay_table(cases) is cases.replay_answer() is comparison.FEW
     assert cases.kernel_rests_on() == "Run test: 3 cases."
 
 
