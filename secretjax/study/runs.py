@@ -36,6 +36,7 @@ from secretjax.study.params import Params
 AGEING_FILE = "ageing.parquet"
 # Columns of these in which no value is missing
 KEYS = (["case", "kernel", "fallback"], ["case", "scenario", "fallback", "step", "metric"])
+ONCE = (["case"], ["case", "step", "metric"])  # by which each has one row
 KERNEL_FILES = ("kernel_replay.parquet", "kernel_predict.parquet")
 
 
@@ -144,9 +145,11 @@ def kernel(folder: Path) -> tuple[pd.DataFrame, pd.DataFrame]:
     """
     kinds = zip(KERNEL_FILES, (tables.REPLAY, tables.PREDICT), strict=True)
     replay, predict = (tables.read(folder / name, schema).to_pandas() for name, schema in kinds)
-    for rows, name, keys in zip((replay, predict), KERNEL_FILES, KEYS, strict=True):
+    for rows, name, keys, once in zip((replay, predict), KERNEL_FILES, KEYS, ONCE, strict=True):
         if rows[keys].isna().any(axis=None):
             raise UserError(f"{folder / name}: lacks values; run the study again")
+        if rows.duplicated(once).any():
+            raise UserError(f"{folder / name}: has two rows of one case; run the study again")
     return replay, predict
 
 

@@ -239,6 +239,7 @@ def results(rng: random.Random, folder: Path) -> Read:
 
 def site(rng: random.Random, folder: Path) -> Read:
     names = ("manifest.json", "numbers.json", "figures/claims.json", "notebooks/10_m.ipynb")
+    names += runs.KERNEL_FILES
     run = changed_run(rng, folder, names)
     source = folder / "source"
     source.mkdir()
@@ -277,7 +278,7 @@ READERS = {
     "parquet": (8, parquet),
     "proc": (4, proc),
     "results": (2, results),
-    "site": (2, site),
+    "site": (1, site),
     "resumed": (1, resumed),
     "probed": (1, probed),
 }

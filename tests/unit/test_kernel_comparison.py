@@ -5,13 +5,15 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 import pytest
 
+from secretjax.errors import UserError
 from secretjax.replay import replay
 from secretjax.show import comparison, model_check
 from secretjax.show.figures import kernel_replay, kernel_splits
 from secretjax.study import kernel, params, runs, tables
-from tests import expect
+from tests import expect, fake_run
 
 FOLDER = Path(__file__).parents[2] / "params" / "kernel"
 CHOSEN = ("f_thp_s1", "f_pt_s1*", "e_512_frag1_s1", "b_512_s1*")
@@ -176,3 +178,19 @@ def test_figures_are_drawn_or_there_is_nothing_to_draw(figure, study):
     assert figure.FIGURE(empty) is None
     drawn = figure.FIGURE(study)
     assert drawn.axes and drawn.axes[0].has_data()
+
+
+def test_a_comparison_with_a_case_twice_or_without_a_name_is_refused(tmp_path):
+    whole = fake_run.compared()
+    for part, (rows, name) in enumerate(zip(whole, runs.KERNEL_FILES, strict=True)):
+        nameless = rows.to_pylist()
+        nameless[-1]["case"] = None
+        twice = pa.concat_tables([rows, rows.slice(2, 1)])
+        for bad, said in (
+            (twice, "two rows of one case"),
+            (pa.Table.from_pylist(nameless, rows.schema), "lacks values"),
+        ):
+            for k, one in enumerate(runs.KERNEL_FILES):
+                tables.write(bad if k == part else whole[k], tmp_path / one)
+            with pytest.raises(UserError, match=f"{name}: .*{said}"):
+                runs.kernel(tmp_path)
