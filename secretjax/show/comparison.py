@@ -1,4 +1,4 @@
-"""How far the model is the kernel: what a run's folder holds of that, and what to say of it."""
+"""How far the model matches the kernel: what a run's folder holds, and what to say of it."""
 
 from functools import cached_property
 from pathlib import Path
