@@ -239,8 +239,10 @@ def results(rng: random.Random, folder: Path) -> Read:
 
 def site(rng: random.Random, folder: Path) -> Read:
     names = ("manifest.json", "numbers.json", "figures/claims.json", "notebooks/10_m.ipynb")
-    names += runs.KERNEL_FILES
-    run = changed_run(rng, folder, names)
+    drawn = rng.random() < 0.2  # the comparison with the kernel, whose figure takes seconds
+    run = changed_run(rng, folder, runs.KERNEL_FILES if drawn else names)
+    for name in () if drawn else runs.KERNEL_FILES:
+        (run / name).unlink()
     source = folder / "source"
     source.mkdir()
 

@@ -12,7 +12,7 @@ RUNS = ("x", "+", "1")  # marks of the kernel's runs of the same machine state
 def panel(axis, part) -> None:
     """All captured runs of one machine state: their states side by side, step by step."""
     steps, cases = list(dict.fromkeys(part["step"])), list(dict.fromkeys(part["case"]))
-    points = part.explode("values").astype({"values": float})
+    points = part.explode("values", ignore_index=True).astype({"values": float})
     with style.steady():
         sns.stripplot(
             points, x="step", y="values", order=steps, hue="case", hue_order=cases, dodge=True,
