@@ -23,7 +23,8 @@ ROOT = Path(__file__).parents[1]
 PARTS = ("secretjax/mm", "secretjax/admission")
 # The quickest first: most changes are caught by the first file.
 TESTS = (
-    "tests/kernel/test_replay.py", "tests/kernel/test_percpu.py", "tests/unit/test_cma.py",
+    "tests/kernel/test_replay.py", "tests/kernel/test_published_values.py",
+    "tests/kernel/test_percpu.py", "tests/unit/test_options.py", "tests/unit/test_cma.py",
     "tests/unit/test_direct_map.py", "tests/unit/test_hugetlb.py", "tests/unit/test_reading.py",
     "tests/unit/test_tenants.py", "tests/unit/test_migration.py", "tests/unit/test_collapse.py",
     "tests/unit/test_machine.py", "tests/unit/test_commit.py", "tests/unit/test_validate.py",
