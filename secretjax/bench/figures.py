@@ -26,7 +26,6 @@ def draw(found: dict[str, Any], folder: Path) -> Iterator[str]:
     for name, figure in FIGURES.items():
         drawn = figure(found)
         style.save(drawn, folder, name)
-        plt.close(drawn)
         yield name
 
 

@@ -73,12 +73,14 @@ class Comparison:
         splits = judged[judged["metric"].eq("dm_2m_split")]
         early = splits[splits["step"].isin(["secret_5", "secret_10"])]
         late = splits[splits["step"].isin(["secret_20", "secret_30"])]
-        return Markdown(
-            f"**{_agreeing(judged)} figures agree within their tolerance.** Splits of the direct "
-            f"map: {_agreeing(early)} while secret memory is 5 or 10 % of memory, "
-            f"{_agreeing(late)} at 20 and 30 %, where memory gets tight and the timing of the "
-            "kernel's background threads decides."
-        )
+        told = f"**{_agreeing(judged)} figures agree within their tolerance.**"
+        if len(early) and len(late):
+            told += (
+                f" Splits of the direct map: {_agreeing(early)} while secret memory is 5 or 10 % "
+                f"of memory, {_agreeing(late)} at 20 and 30 %, where memory gets tight and the "
+                "timing of the kernel's background threads decides."
+            )
+        return Markdown(told)
 
 
 def _agreeing(rows: pd.DataFrame) -> str:

@@ -46,10 +46,9 @@ def open(params_file: str | Path, results_dir: str | Path) -> "Study":
 class Study(Measured, Comparison):
     """A run, and what to show of it."""
 
-    @property
-    def run_id(self) -> str:
-        """The hash that names the run's folder."""
-        return self.run.run_id
+    def __init__(self, run: runs.Run):
+        Measured.__init__(self, run)
+        Comparison.__init__(self, run.folder)
 
     def kernel(self) -> tuple[pd.DataFrame, pd.DataFrame]:
         """The model compared with the kernel, see `secretjax.study.runs.Run.kernel`."""
@@ -322,9 +321,8 @@ def _first(names: list[str], wanted: str) -> str:
 
 
 def picture(drawn: style.Figure, folder: Path, name: str, what: str) -> Image:
-    """A figure, saved as SVG and PNG and closed; what: said instead of it."""
+    """A figure, saved as SVG and PNG; what: said instead of it."""
     style.save(drawn, folder, name)
-    style.plt.close(drawn)
     return Image(data=(folder / f"{name}.png").read_bytes(), width=980, alt=what)
 
 

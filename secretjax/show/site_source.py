@@ -191,7 +191,6 @@ def _pictures(found: list[states.Machine], stem: str, folder: Path) -> list[dict
     for place, machine in enumerate(found):
         figure = state_diagram.draw(machine)
         style.save(figure, folder, f"{stem}-{place}")
-        style.plt.close(figure)
     return [
         {"file": f"{stem}-{place}.svg", "alt": machine.sentence()}
         for place, machine in enumerate(found)
@@ -332,7 +331,6 @@ def _compared(run: Path, source: Path) -> dict[str, Any]:
     drawn = kernel_splits.draw(found)
     if drawn is not None:
         style.save(drawn, source, "kernel")
-        style.plt.close(drawn)
     said = [found.replay_answer().data, found.predict_answer().data]
     return {"said": said, "figure": "kernel.svg" if drawn is not None else ""}
 

@@ -141,8 +141,9 @@ def legend(figure: Figure, axis: Axes, columns: int = 4) -> None:
 
 
 def save(figure: Figure, folder: Path, name: str) -> None:
-    """NAME.svg and NAME.png in `folder`, without the date."""
+    """NAME.svg and NAME.png in `folder`, without the date; the figure is closed."""
     kinds: dict[str, dict[str, Any]] = {"svg": {"metadata": {"Date": None}}, "png": {}}
     for kind, extra in kinds.items():
         with replacing(folder / f"{name}.{kind}") as temporary:
             figure.savefig(temporary, format=kind, bbox_inches="tight", pad_inches=0.15, **extra)
+    plt.close(figure)

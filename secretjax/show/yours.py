@@ -56,7 +56,6 @@ def figure_of(machine: Capture, zone: str | None, name: str, path: Path) -> list
     with style.steady():
         drawn = draw(found, name)
     style.save(drawn, path.parent, path.name)
-    plt.close(drawn)
     return [*answers(found), standing.NOTE, f"figure: {path}.svg, {path}.png"]
 
 

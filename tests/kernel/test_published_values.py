@@ -23,6 +23,10 @@ def published():
     return runs.read_json(run / "params.json")["seed"], values
 
 
+def test_every_published_case_is_there(published):
+    assert [kernel.stem(path) for path in CASES] == sorted(published[1].index.unique("case"))
+
+
 @pytest.mark.parametrize("path", CASES, ids=kernel.stem)
 def test_each_state_is_as_published(path, published):
     seed, told = published

@@ -7,6 +7,8 @@ from pathlib import Path
 import nbformat
 import pytest
 
+from secretjax.study import runs
+
 FOLDER = Path(__file__).parents[2] / "results" / "published"
 RUNS = [manifest.parent for manifest in sorted(FOLDER.glob("*/*/manifest.json"))]
 LEFT_OUT = ("points/", "log/", "figures/", "samples.parquet")  # large, and a site needs none
@@ -31,6 +33,13 @@ def test_it_is_what_its_manifest_says(run):
             assert hashlib.sha256((run / name).read_bytes()).hexdigest() == digest, name
         else:
             assert name.startswith(LEFT_OUT), f"{name} is missing"
+
+
+@each
+def test_the_readme_says_what_it_found(run):
+    found = runs.kernel(run)[0]
+    same, asked = (f"{found[column].sum():,}" for column in ("same_pfn", "requests"))
+    assert f"{same} of {asked} recorded ones" in (FOLDER.parents[1] / "README.md").read_text()
 
 
 @each

@@ -155,6 +155,9 @@ def test_streams_or_cases_alone_are_a_comparison_too(study):
     assert "Linux" not in told.partition("Fallback")[0] and " 3 cases to predict. Fall" in told
     assert model_check.replay_table(cases) is cases.replay_answer() is comparison.FEW
     assert cases.kernel_rests_on() == "Run test: 3 cases."
+    assert "at 20 and 30 %" in expect.said(cases.predict_answer())
+    others = study.predictions[study.predictions["metric"].ne("dm_2m_split")]
+    assert "direct map" not in expect.said(Compared(study.replays, others).predict_answer())
 
 
 @pytest.mark.parametrize("kernel_of", ["", "_k61"])
